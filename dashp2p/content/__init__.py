@@ -1,0 +1,1 @@
+"""What is delivered and how it is proven: index, block digests, MPD reading, keys."""

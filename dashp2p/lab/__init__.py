@@ -1,0 +1,1 @@
+"""Experiments: hosts with limited links, headless viewers, the simulator, reports."""

@@ -1,0 +1,1 @@
+"""Verified bytes in memory and on disk."""
