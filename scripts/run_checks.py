@@ -1,0 +1,150 @@
+"""Run every check, say what was skipped and why, and close on one line of counts.
+
+Called by run-tests.sh. With arguments only trial runs, on these: `run_checks.py tests.wire`.
+Exits 0 when nothing failed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PYTHON_FOLDERS = ("dashp2p", "tests", "twisted", "scripts", "benchmarks")
+MAX_JOBS = 4
+"""Many tests start processes of their own; more workers than this only slow each other down."""
+
+STYLE_CHECKS = {
+    "ruff check": ("ruff", "check"),
+    "ruff format": ("ruff", "format", "--check"),
+}
+OUTCOME = re.compile(r"^(PASSED|FAILED)(?: \((?P<counts>.*)\))?$")
+RULE = re.compile(r"^(=+|-+)$")
+
+
+@dataclass
+class Tally:
+    """What happened to all checks so far: a style check counts as one."""
+
+    passed: int = 0
+    failed: int = 0
+    skips: list[tuple[str, int]] = field(default_factory=list)
+    """Reason, and how many tests gave it."""
+    broken: list[str] = field(default_factory=list)
+    """Names of checks that failed as a whole."""
+
+    @property
+    def skipped(self) -> int:
+        """How many tests did not run."""
+        return sum(count for _, count in self.skips)
+
+    def record(self, name: str, succeeded: bool) -> None:
+        """Count one check that either holds or does not."""
+        if succeeded:
+            self.passed += 1
+        else:
+            self.failed += 1
+            self.broken.append(name)
+
+
+def trial_counts(line: str) -> dict[str, int] | None:
+    """The counts in trial's closing line, `FAILED (failures=1, successes=9)`, or None."""
+    match = OUTCOME.match(line.strip())
+    if match is None:
+        return None
+    pairs = (item.split("=") for item in (match["counts"] or "").split(", ") if item)
+    return {name: int(count) for name, count in pairs}
+
+
+def trial_skips(lines: Iterable[str]) -> list[tuple[str, int]]:
+    """Reasons for skipping in trial's report, each with the number of tests it stands above.
+
+    A block of the report is a rule, `[SKIPPED]`, the reason, an empty line, then test names.
+    """
+    skips: list[tuple[str, int]] = []
+    block: list[str] | None = None
+    for line in [*lines, "==="]:
+        text = line.strip()
+        if RULE.match(text):
+            if block:
+                reason, _, names = "\n".join(block).partition("\n\n")
+                skips.append((" ".join(reason.split()), max(1, len(names.split()))))
+            block = None
+        elif text == "[SKIPPED]":
+            block = []
+        elif block is not None:
+            block.append(text)
+    return skips
+
+
+def run_trial(arguments: list[str], tally: Tally) -> None:
+    """Run trial on the arguments, its report shown as it comes, and add its counts."""
+    jobs = min(MAX_JOBS, os.cpu_count() or 1)
+    command = [sys.executable, "-m", "twisted.trial", "--reporter=text", f"--jobs={jobs}"]
+    process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    report = b""
+    while chunk := os.read(process.stdout.fileno(), 65536):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        report += chunk
+    status = process.wait()
+
+    lines = report.decode("utf-8", "replace").splitlines()
+    counts = next(filter(None, map(trial_counts, reversed(lines))), None)
+    if counts is None or (status != 0) != any(
+        counts.get(name) for name in ("failures", "errors", "unexpectedSuccesses")
+    ):
+        tally.record(f"trial (exit status {status})", False)
+    for name, count in (counts or {}).items():
+        if name in ("successes", "expectedFailures"):
+            tally.passed += count
+        elif name != "skips":
+            tally.failed += count
+    skips = trial_skips(lines)
+    unexplained = (counts or {}).get("skips", 0) - sum(count for _, count in skips)
+    if unexplained > 0:
+        skips.append(("no reason found in trial's report", unexplained))
+    tally.skips += skips
+
+
+def run_style_checks(tally: Tally) -> None:
+    """Run ruff and mypy over everything that is Python here."""
+    folders = [name for name in PYTHON_FOLDERS if any(Path(name).rglob("*.py"))]
+    for name, command in STYLE_CHECKS.items():
+        print(f"== {name}", flush=True)
+        tally.record(name, _succeeds([sys.executable, "-m", *command, *folders]))
+    print("== mypy --strict", flush=True)
+    tally.record("mypy", _succeeds([sys.executable, "-m", "mypy"]))
+
+
+def _succeeds(command: list[str]) -> bool:
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run the checks, print the close, return the exit status."""
+    tally = Tally()
+    if not arguments:
+        run_style_checks(tally)
+    print("== trial", flush=True)
+    run_trial(arguments or ["tests"], tally)
+    print()
+    if tally.skips:
+        print("Skipped:")
+        for reason, count in tally.skips:
+            print(f"  {count} x {reason}")
+    if arguments:
+        print("Not run, since only some tests were asked for: ruff, mypy, all other tests.")
+    for name in tally.broken:
+        print(f"Failed: {name}")
+    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
