@@ -1,0 +1,1 @@
+"""Tests of the HTTP manners that the daemons share."""
