@@ -11,14 +11,13 @@ import datetime
 import math
 import os
 import re
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dashp2p.content.ffmpeg import FfmpegFailed, Source, find_ffmpeg, probe, run
 from dashp2p.content.keys import KeyRefused, signing_key_path
@@ -30,6 +29,7 @@ from dashp2p.content.ladder import (
     parse_ladder,
     renditions,
 )
+from dashp2p.content.progress import progress_bar
 from dashp2p.content.publish import (
     MPD_NAME,
     PublishRefused,
@@ -49,6 +49,8 @@ PEAK_PERCENT: Final = 110
 """Of the rung's bitrate, over a buffer of BUFFER_S: so every segment keeps to its bitrate."""
 BUFFER_S: Final = 2
 BOX_HEADER_BYTES: Final = 8
+ROOM_MIN_BYTES: Final = 64 * 1024
+"""With less than this free the disk counts as full."""
 
 
 def segment(
@@ -63,18 +65,40 @@ def segment(
 
     `progress` hears the seconds of film done. Raises FfmpegFailed.
     """
+
+    def watch(done_s: float) -> None:
+        _check_room(folder)  # ffmpeg's dash muxer goes on to the end, says nothing and exits 0
+        progress(done_s)
+
     sizes = renditions(source.width_px, source.height_px, ladder)
-    run(_command(ffmpeg, source, sizes, preset), folder, progress)
+    run(_command(ffmpeg, source, sizes, preset), folder, watch)
     for path in sorted(folder.glob("*.m4s")):
         if not _is_whole(path):
-            raise FfmpegFailed(f"ffmpeg left {path.name} cut short: is the disk full?")
+            _check_room(folder)
+            raise FfmpegFailed(f"ffmpeg left {path.name} cut short")
+    _correct_manifests(folder)
+
+
+def _check_room(folder: Path) -> None:
+    if shutil.disk_usage(folder).free < ROOM_MIN_BYTES:
+        raise FfmpegFailed(f"the disk is full ({folder.parent}): make room and try again")
+
+
+def _correct_manifests(folder: Path) -> None:
+    """Mend what ffmpeg's muxer writes for a live stream but a film doesn't want."""
+    # It says two segments' time. With a rate controlled over BUFFER_S that is all a player needs in
+    # hand before it starts, and some (Shaka) do wait for it.
     mpd = folder / MPD_NAME
-    # ffmpeg writes two segments' time. With a rate controlled over BUFFER_S that is all a player
-    # needs in hand before it starts, and some (Shaka) do wait for it.
-    text = mpd.read_text("utf-8")
+    buffer = f'minBufferTime="PT{BUFFER_S}.0S"'
     mpd.write_text(
-        re.sub(r'minBufferTime="[^"]*"', f'minBufferTime="PT{BUFFER_S}.0S"', text, count=1), "utf-8"
+        re.sub(r'minBufferTime="[^"]*"', buffer, mpd.read_text("utf-8"), count=1), "utf-8"
     )
+    # The hour of the encoding is of no use to a viewer; that the list is complete, is.
+    for playlist in folder.glob("media_*.m3u8"):
+        lines = playlist.read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not line.startswith("#EXT-X-PROGRAM-DATE-TIME")]
+        kept.insert(1, "#EXT-X-PLAYLIST-TYPE:VOD\n")
+        playlist.write_text("".join(kept), "utf-8")
 
 
 def _command(ffmpeg: str, source: Source, sizes: Sequence[Rendition], preset: str) -> list[str]:
@@ -128,26 +152,6 @@ def _is_whole(path: Path) -> bool:
                 return False
             offset += box
     return offset == size and size > 0
-
-
-@contextmanager
-def progress_bar(
-    console: Console, title: str, total_s: float | None
-) -> Iterator[Callable[[float], None]]:
-    """Show seconds of film done; to a file or pipe, one line at the end."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%" if total_s else "{task.completed:.0f} s"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    ) as bar:
-        task = bar.add_task(title, total=total_s)
-        yield lambda done_s: bar.update(
-            task, completed=done_s if total_s is None else min(done_s, total_s)
-        )
-        bar.update(task, completed=total_s)
 
 
 def _cut(options: argparse.Namespace, console: Console) -> None:
