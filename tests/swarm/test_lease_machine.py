@@ -326,7 +326,7 @@ class LeaseMachine(RuleBasedStateMachine):
         assert self.table.live_leases == sum(len(s.led) for s in self.model.segments)
         for position, segment in self.table._segments.items():
             naive = self.model.segments[position]
-            assert {e for e in segment.leases} == {led.epoch for led in naive.led}
+            assert set(segment.leases) == {led.epoch for led in naive.led}
             held = {
                 peer: frozenset(block for block in ALL if mask >> block & 1)
                 for peer, mask in segment.holders.items()
