@@ -65,6 +65,9 @@ WITH_REQUEST_ID: Final = frozenset(
 )
 """Types whose header carries a request id; in all others it is 0."""
 
+ANSWERS: Final = frozenset({FrameType.DATA, FrameType.HASHES, FrameType.REJECT})
+"""Types that answer a REQUEST; without one they are refused at their header."""
+
 
 # --- encoding ---------------------------------------------------------------------------------
 
@@ -238,8 +241,10 @@ def _read_have(payload: bytes, request_id: int) -> frames.Have:
 
 def _news_count(payload: bytes) -> int:
     (number,) = _unpack(_NEWS_COUNT, payload)
-    if not 1 <= number <= limits.MAX_NEWS:
-        raise ProtocolError(Code.TOO_LARGE, "a news frame has 1 to 64 entries")
+    if number > limits.MAX_NEWS:
+        raise ProtocolError(Code.TOO_LARGE, "a news frame has at most 64 entries")
+    if number == 0:
+        raise _bad("a news frame has at least one entry")
     return int(number)
 
 

@@ -264,6 +264,8 @@ class Session:
             raise ProtocolError(Code.BAD_REQUEST, "DATA is shorter than its fields")
         if header.request_id and frame_type not in codec.WITH_REQUEST_ID:
             raise ProtocolError(Code.BAD_REQUEST, f"{frame_type.name} has no request id")
+        if frame_type in codec.ANSWERS and self._asked.get(header.request_id) is None:
+            raise ProtocolError(Code.BAD_REQUEST, f"{frame_type.name} answers no open request")
         return frame_type
 
     def _admit_unknown(self, header: Header) -> None:
