@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PYTHON_FOLDERS = ("dashp2p", "tests", "twisted", "scripts", "benchmarks")
-MAX_JOBS = 4
+JOBS = max(1, min(4, os.cpu_count() or 1))
 """Many tests start processes of their own; more workers than this only slow each other down."""
 
 STYLE_CHECKS = {
@@ -83,30 +84,37 @@ def trial_skips(lines: Iterable[str]) -> list[tuple[str, int]]:
 
 def run_trial(arguments: list[str], tally: Tally) -> None:
     """Run trial on the arguments, its report shown as it comes, and add its counts."""
-    jobs = min(MAX_JOBS, os.cpu_count() or 1)
-    command = [sys.executable, "-m", "twisted.trial", "--reporter=text", f"--jobs={jobs}"]
-    process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    report = b""
-    while chunk := os.read(process.stdout.fileno(), 65536):
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
-        report += chunk
-    status = process.wait()
+    command = [sys.executable, "-m", "twisted.trial", "--reporter=text", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        report = b""
+        try:
+            while chunk := os.read(process.stdout.fileno(), 65536):
+                sys.stdout.buffer.write(chunk)
+                sys.stdout.buffer.flush()
+                report += chunk
+        except BaseException:
+            process.terminate()
+            raise
+    add_trial_report(report.decode("utf-8", "replace").splitlines(), process.returncode, tally)
 
-    lines = report.decode("utf-8", "replace").splitlines()
-    counts = next(filter(None, map(trial_counts, reversed(lines))), None)
-    if counts is None or (status != 0) != any(
-        counts.get(name) for name in ("failures", "errors", "unexpectedSuccesses")
-    ):
-        tally.record(f"trial (exit status {status})", False)
-    for name, count in (counts or {}).items():
+
+def add_trial_report(lines: list[str], status: int, tally: Tally) -> None:
+    """Add the counts of trial's report; one that says nothing, or lies, is a failure."""
+    counts = next(filter(None, map(trial_counts, reversed(lines))), {})
+    failed = 0
+    for name, count in counts.items():
         if name in ("successes", "expectedFailures"):
             tally.passed += count
         elif name != "skips":
-            tally.failed += count
+            failed += count
+    tally.failed += failed
+    if not counts:
+        tally.record(f"trial ran no test (exit status {status})", False)
+    elif (status != 0) != (failed != 0):
+        tally.record(f"trial ended with exit status {status}", False)
     skips = trial_skips(lines)
-    unexplained = (counts or {}).get("skips", 0) - sum(count for _, count in skips)
+    unexplained = counts.get("skips", 0) - sum(count for _, count in skips)
     if unexplained > 0:
         skips.append(("no reason found in trial's report", unexplained))
     tally.skips += skips
@@ -126,13 +134,19 @@ def _succeeds(command: list[str]) -> bool:
     return subprocess.run(command, check=False).returncode == 0
 
 
+def _end_on_sigterm(signum: int, frame: object) -> None:
+    sys.exit(128 + signum)
+
+
 def main(arguments: list[str]) -> int:
     """Run the checks, print the close, return the exit status."""
+    signal.signal(signal.SIGTERM, _end_on_sigterm)
     tally = Tally()
     if not arguments:
         run_style_checks(tally)
     print("== trial", flush=True)
-    run_trial(arguments or ["tests"], tally)
+    # Asked for no test at all, trial with --jobs never ends: so only where there surely are some.
+    run_trial(arguments or [f"--jobs={JOBS}", "tests"], tally)
     print()
     if tally.skips:
         print("Skipped:")
