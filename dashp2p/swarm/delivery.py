@@ -1,0 +1,124 @@
+"""One segment on its way here: which blocks came, which are asked of whom, and by when it is due."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from dashp2p.content.entry import Entry
+
+NO_DISTANCE = 255
+
+
+@define(eq=False)
+class Account:
+    """What a delivery cost, for its record. Sizes in bytes."""
+
+    peers_bytes: int = 0
+    origin_bytes: int = 0
+    duplicate_bytes: int = 0
+    hedges: int = 0
+    rescues: int = 0
+    takeovers: int = 0
+
+
+@define(eq=False)
+class Delivery:
+    """Block sets are bitmasks; times are those of the caller's monotonic clock."""
+
+    entry: Entry
+    wanted_at: float
+    deadline_s: float
+    waiters: int = 0
+    """Players' requests that wait for it; 0 for a prefetch."""
+    here: int = 0
+    origin: int = 0
+    """Blocks that are under way from the origin."""
+    asked: dict[bytes, int] = field(factory=dict)
+    """Blocks asked of each neighbour and not answered."""
+    heard_at: dict[bytes, float] = field(factory=dict)
+    """When each of them was asked first or last answered."""
+    spread_of: dict[bytes, int] = field(factory=dict)
+    """Which of the blocks asked of a neighbour it may send in the order that it likes."""
+    avoid: dict[bytes, float] = field(factory=dict)
+    """Neighbours not to be asked again before a time."""
+    refused: set[bytes] = field(factory=set)
+    """Neighbours that said they had it and then had not: told to the tracker."""
+    announced: int = 0
+    distance: int = NO_DISTANCE
+    """Hops from the origin for the announced blocks."""
+    epoch: int = 0
+    led_by: bytes | None = None
+    leases: dict[int, int] = field(factory=dict)
+    """Our leases: epoch to the blocks that it covers."""
+    lease_asked_at: float | None = None
+    lease_again_at: float = 0.0
+    hedge_again_at: float = 0.0
+    retry_origin_at: float = 0.0
+    origin_failures: int = 0
+    progress_at: float = 0.0
+    first_at: float | None = None
+    reported_at: float = 0.0
+    account: Account = field(factory=Account)
+
+    @property
+    def full(self) -> int:
+        """All blocks of the segment."""
+        return (1 << self.entry.block_count) - 1
+
+    @property
+    def missing(self) -> int:
+        """Blocks that are not here, on their way or not."""
+        return self.full & ~self.here
+
+    @property
+    def complete(self) -> bool:
+        """Whether every block is here."""
+        return self.here == self.full
+
+    def asked_blocks(self) -> int:
+        """All blocks asked of neighbours and not answered."""
+        blocks = 0
+        for asked in self.asked.values():
+            blocks |= asked
+        return blocks
+
+    def spread_blocks(self) -> int:
+        """Those that a neighbour sends when it likes: they may be asked of another too."""
+        blocks = 0
+        for asked in self.spread_of.values():
+            blocks |= asked
+        return blocks
+
+    def size_of(self, blocks: int) -> int:
+        """Bytes of a set of blocks of this segment."""
+        entry = self.entry
+        size = blocks.bit_count() * entry.block_size_bytes
+        last = entry.block_count - 1
+        if blocks >> last & 1:
+            size -= entry.block_size_bytes - entry.block_length(last)
+        return size
+
+    def note_asked(self, peer_id: bytes, blocks: int, spread: bool, now: float) -> None:
+        """These blocks have been asked of that neighbour."""
+        if not self.asked.get(peer_id):
+            self.heard_at[peer_id] = now
+        self.asked[peer_id] = self.asked.get(peer_id, 0) | blocks
+        if spread:
+            self.spread_of[peer_id] = self.spread_of.get(peer_id, 0) | blocks
+
+    def note_answered(self, peer_id: bytes, blocks: int, now: float) -> int:
+        """It answered (or was told not to): gives the blocks that counted as asked in order."""
+        asked = self.asked.get(peer_id, 0)
+        spread = self.spread_of.get(peer_id, 0)
+        plain = asked & blocks & ~spread
+        self._keep(self.asked, peer_id, asked & ~blocks)
+        self._keep(self.spread_of, peer_id, spread & ~blocks)
+        self.heard_at[peer_id] = now
+        return plain
+
+    @staticmethod
+    def _keep(book: dict[bytes, int], peer_id: bytes, blocks: int) -> None:
+        if blocks:
+            book[peer_id] = blocks
+        else:
+            book.pop(peer_id, None)

@@ -1,0 +1,262 @@
+"""Who may fetch from the origin: leases asked for, granted, lost, and the ways around them.
+
+A lease is asked for only what no neighbour has or leads. While another leads, one waiter may hedge,
+under a lease of its own, once there was no news for a while. When the player's deadline leaves just
+enough time to fetch the rest from the origin, that is done without asking anybody, out of a small
+budget. When the tracker is away, the lowest hash among those who want the segment leads.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field, frozen
+
+from dashp2p.swarm.commands import Abandoned, CallTracker, FetchOrigin, Held, StopOrigin, Want
+from dashp2p.swarm.delivery import Delivery
+from dashp2p.swarm.meters import TokenBucket
+from dashp2p.swarm.sourcing import Sourcing, leader_by_hash
+from dashp2p.swarm.state import State
+from dashp2p.wire.blockset import iter_runs
+
+ANSWER_LIMIT_S = 1.0
+"""A lease call that is not answered by then counts as "the tracker is away" for this delivery."""
+ELECTION_S = 0.15
+"""Without a tracker: how long others may say that they want the segment too."""
+MERGE_GAP_BLOCKS = 2
+"""Missing runs nearer to each other than this are fetched as one."""
+MAX_REPORTS = 256
+
+
+@frozen
+class Grant:
+    """The tracker's answer for one segment: granted with these blocks, or who has or leads it."""
+
+    segment: int
+    granted: bool
+    epoch: int
+    first: int = 0
+    count: int = 0
+    leader: bytes | None = None
+    retry_s: float = 0.5
+
+
+@define(eq=False)
+class Leading:
+    """Lease state of all deliveries of one node."""
+
+    state: State
+    sourcing: Sourcing
+    rescue: TokenBucket = field(init=False)
+    takeovers: int = 0
+    hedges: int = 0
+    rescues: int = 0
+    leases_won: int = 0
+    _wants: dict[int, Want] = field(factory=dict)
+    _progress: list[Held] = field(factory=list)
+    _done: list[Held] = field(factory=list)
+    _release: list[Held] = field(factory=list)
+    report_at: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        policy = self.state.policy
+        self.rescue = TokenBucket(1 / policy.rescue_refill_s, float(policy.rescue_burst))
+
+    # --- decisions --------------------------------------------------------------------------
+
+    def consider(self, delivery: Delivery, now: float) -> None:
+        """See to it that somebody fetches whatever nobody has."""
+        wanted = delivery.missing & ~delivery.origin
+        if not wanted or now < delivery.retry_origin_at:
+            return
+        if not self.state.policy.leases:
+            self._lead_alone(delivery, wanted, now, "no-lease")
+            return
+        lacking = wanted & ~self.sourcing.supplied(delivery)
+        if lacking:
+            if self.state.tracker_away or self._unanswered(delivery, now):
+                self._elect(delivery, lacking, now)
+            elif delivery.lease_asked_at is None and now >= delivery.lease_again_at:
+                self._want(delivery, lacking, delivery.led_by is not None, now)
+        elif self._stale(delivery, now):
+            self._hedge(delivery, wanted, now)
+        self._rescue(delivery, wanted, now)
+
+    def _lead_alone(self, delivery: Delivery, wanted: int, now: float, why: str) -> None:
+        if not self.sourcing.supplied(delivery) & wanted:
+            self.fetch(delivery, wanted, why, now)
+
+    def _unanswered(self, delivery: Delivery, now: float) -> bool:
+        asked_at = delivery.lease_asked_at
+        return asked_at is not None and now - asked_at > ANSWER_LIMIT_S
+
+    def _stale(self, delivery: Delivery, now: float) -> bool:
+        quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
+        return quiet_s > self.state.policy.stale_s
+
+    def _hedge(self, delivery: Delivery, wanted: int, now: float) -> None:
+        if not self.state.policy.hedging or now < delivery.hedge_again_at:
+            return
+        delivery.hedge_again_at = now + self.state.policy.stale_s / 2
+        if self.state.tracker_away:
+            self._elect(delivery, wanted, now)
+        elif delivery.lease_asked_at is None:
+            self._want(delivery, wanted, True, now)
+
+    def _want(self, delivery: Delivery, missing: int, hedge: bool, now: float) -> None:
+        delivery.lease_asked_at = now
+        self._wants[delivery.entry.position] = Want(
+            delivery.entry, missing, hedge, tuple(sorted(delivery.refused))[:16]
+        )
+
+    def _elect(self, delivery: Delivery, wanted: int, now: float) -> None:
+        if now - delivery.wanted_at < ELECTION_S:
+            return
+        segment = delivery.entry.position
+        candidates = [self.state.peer_id] + [
+            peer_id
+            for peer_id, neighbour in self.state.neighbours.items()
+            if neighbour.usable and neighbour.interested(segment) and peer_id not in delivery.avoid
+        ]
+        quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
+        if leader_by_hash(candidates, segment) == self.state.peer_id or quiet_s > 1.0:
+            self.fetch(delivery, wanted, "elected", now)
+
+    def _rescue(self, delivery: Delivery, wanted: int, now: float) -> None:
+        """The last way out: the player would wait in vain for whoever promised the rest."""
+        wanted = delivery.missing & ~delivery.origin
+        if not wanted or not delivery.waiters or self.state.origin_away:
+            return
+        size_bits = delivery.size_of(wanted) * 8
+        needed_s = self.state.origin_rtt_s + size_bits / max(self.state.origin_rate_bps, 1e5)
+        slack_s = delivery.deadline_s - now
+        if slack_s > needed_s + self.state.policy.guard_s:
+            return
+        quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
+        if quiet_s < self.state.policy.stale_s / 2 and slack_s > -self.state.policy.start_grace_s:
+            return  # it is late but moving: fetching it again would slow everybody
+        if self.rescue.take(1.0, now):
+            self.rescues += 1
+            delivery.account.rescues += 1
+            self.fetch(delivery, wanted, "deadline", now)
+
+    def fetch(self, delivery: Delivery, blocks: int, why: str, now: float) -> None:
+        """Start fetching these blocks from the origin."""
+        blocks &= delivery.missing & ~delivery.origin
+        if not blocks or self.state.origin_away:
+            return
+        for peer_id, asked in list(delivery.asked.items()):
+            self.sourcing.release(delivery, peer_id, asked & blocks, now)
+        delivery.origin |= blocks
+        delivery.progress_at = now
+        for first, count in merged_runs(blocks, MERGE_GAP_BLOCKS):
+            self.state.out.append(FetchOrigin(delivery.entry, first, count, why))
+
+    # --- answers ----------------------------------------------------------------------------
+
+    def answered(self, delivery: Delivery, grant: Grant, now: float) -> None:
+        """The tracker's answer for this delivery."""
+        delivery.lease_asked_at = None
+        delivery.epoch = max(delivery.epoch, grant.epoch)
+        if not grant.granted:
+            delivery.led_by = grant.leader
+            delivery.lease_again_at = now + max(grant.retry_s, 0.05)
+            return
+        blocks = ((1 << grant.count) - 1) << grant.first & delivery.missing & ~delivery.origin
+        if not blocks:
+            self._release.append(Held(delivery.entry.position, grant.epoch))
+            return
+        self.leases_won += 1
+        if delivery.led_by is not None:
+            delivery.account.takeovers += 1
+            self.takeovers += 1
+        if delivery.asked or self.sourcing.supplied(delivery) & blocks:
+            delivery.account.hedges += 1
+            self.hedges += 1
+        delivery.leases[grant.epoch] = blocks
+        delivery.reported_at = now
+        self.fetch(delivery, blocks, "lease", now)
+
+    def unanswered(self, delivery: Delivery, now: float) -> None:
+        """The tracker did not answer."""
+        delivery.lease_asked_at = None
+        delivery.lease_again_at = now + self.state.policy.stale_s
+
+    def failed(self, delivery: Delivery, now: float) -> None:
+        """The origin did not give what was being fetched: leave it to others, try again later."""
+        self._release_all(delivery)
+        delivery.origin = 0
+        delivery.origin_failures += 1
+        delivery.retry_origin_at = now + min(4.0, 0.25 * 2**delivery.origin_failures)
+
+    def complete(self, delivery: Delivery, now: float) -> None:
+        """The segment is whole: tell the tracker, at once where a lease is fulfilled by it."""
+        segment = delivery.entry.position
+        if delivery.leases:
+            self._done.extend(Held(segment, epoch) for epoch in delivery.leases)
+            self.report_at = now
+        elif len(self._done) < MAX_REPORTS:
+            self._done.append(Held(segment, 0))
+            self.report_at = self.report_at or now + self.state.policy.report_s
+        self._wants.pop(segment, None)
+
+    def release_unused(self, grant: Grant) -> None:
+        """A lease came for a delivery that is over."""
+        self._release.append(Held(grant.segment, grant.epoch))
+
+    def give_up(self, delivery: Delivery) -> None:
+        """Nobody needs the segment any more."""
+        if delivery.origin:
+            self.state.out.append(StopOrigin(delivery.entry))
+        self._release_all(delivery)
+        self._wants.pop(delivery.entry.position, None)
+
+    def _release_all(self, delivery: Delivery) -> None:
+        segment = delivery.entry.position
+        self._release.extend(Held(segment, epoch) for epoch in delivery.leases)
+        delivery.leases.clear()
+
+    # --- calls ------------------------------------------------------------------------------
+
+    def report(self, delivery: Delivery, now: float) -> None:
+        """Tell the tracker how far the leased blocks are, now and then."""
+        if not delivery.leases or now - delivery.reported_at < self.state.policy.progress_s:
+            return
+        delivery.reported_at = now
+        for epoch, blocks in delivery.leases.items():
+            done = (blocks & delivery.here).bit_count()
+            self._progress.append(Held(delivery.entry.position, epoch, done))
+
+    def flush(self, now: float) -> None:
+        """Make one call of everything that should not wait."""
+        due = self.report_at is not None and now >= self.report_at
+        if not (self._wants or self._progress or self._release or due):
+            return
+        self.state.out.append(
+            CallTracker(
+                tuple(self._wants.values()),
+                tuple(self._progress),
+                tuple(self._done),
+                tuple(self._release),
+            )
+        )
+        self._wants.clear()
+        self._progress.clear()
+        self._done.clear()
+        self._release.clear()
+        self.report_at = None
+
+    def abandon_unreachable(self, delivery: Delivery, now: float) -> None:
+        """No origin, and nobody has it: say so promptly rather than keep the player waiting."""
+        lacking = delivery.missing & ~self.sourcing.supplied(delivery) & ~delivery.origin
+        if lacking and delivery.origin_failures >= 2 and delivery.waiters:
+            self.state.out.append(Abandoned(delivery.entry, "neither origin nor peers have it"))
+
+
+def merged_runs(blocks: int, gap: int) -> list[tuple[int, int]]:
+    """A set as (first, count) runs, those at most `gap` blocks apart made one."""
+    runs: list[tuple[int, int]] = []
+    for first, count in iter_runs(blocks):
+        if runs and first - sum(runs[-1]) <= gap:
+            runs[-1] = (runs[-1][0], first + count - runs[-1][0])
+        else:
+            runs.append((first, count))
+    return runs

@@ -1,0 +1,116 @@
+"""What neighbours are told: GETTING, GOT and GONE, gathered a little and only to whom it matters."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from dashp2p.swarm.commands import Tell
+from dashp2p.swarm.delivery import NO_DISTANCE, Delivery
+from dashp2p.swarm.neighbour import Neighbour
+from dashp2p.swarm.state import State
+from dashp2p.swarm.uplink import Uplink
+from dashp2p.wire.blockset import WHOLE
+from dashp2p.wire.frames import Fetching, Frame, Getting, Gone, Got, SegmentBlocks
+
+MAX_NEWS = 64
+
+
+@define(eq=False)
+class News:
+    """Outgoing announcements of one node."""
+
+    state: State
+    uplink: Uplink
+    flush_at: float | None = None
+    _parts: dict[int, int] = field(factory=dict)
+    """Blocks that came and were not announced, by segment."""
+    _urgent: set[int] = field(factory=set)
+
+    def want(self, delivery: Delivery) -> None:
+        """We want the segment and have no source for it yet."""
+        self._getting(delivery, NO_DISTANCE, 0)
+
+    def getting(self, delivery: Delivery, distance: int, blocks: int) -> None:
+        """These blocks are on their way to us. A distance that rises retracts the old word first."""
+        if distance == delivery.distance and blocks == delivery.announced:
+            return
+        if delivery.announced and distance > delivery.distance:
+            lost = delivery.announced & delivery.missing
+            self._tell_lacking(delivery.entry.position, Gone((self._part(delivery, lost),)))
+        self._getting(delivery, distance, blocks)
+
+    def _getting(self, delivery: Delivery, distance: int, blocks: int) -> None:
+        delivery.distance = distance
+        delivery.announced = blocks
+        sent = WHOLE if blocks == delivery.full else blocks
+        news = Fetching(delivery.entry.position, delivery.epoch, distance, sent)
+        self._tell_lacking(delivery.entry.position, Getting((news,)))
+
+    def arrived(self, delivery: Delivery, blocks: int, rare: bool, now: float) -> None:
+        """Blocks came; `rare` ones, which few others can have, are announced soon."""
+        if not self.state.policy.cut_through:
+            return
+        segment = delivery.entry.position
+        self._parts[segment] = self._parts.get(segment, 0) | blocks
+        if rare and self.flush_at is None:
+            self.flush_at = now + self.state.policy.news_delay_s
+
+    def whole(self, delivery: Delivery) -> None:
+        """The segment is complete: everybody may ask for it."""
+        segment = delivery.entry.position
+        self._parts.pop(segment, None)
+        self._tell_lacking(segment, Got((SegmentBlocks(segment, WHOLE),)))
+
+    def evicted(self, segment: int) -> None:
+        """The segment is no longer here."""
+        for peer_id in self.state.neighbours:
+            self._tell(peer_id, Gone((SegmentBlocks(segment, WHOLE),)))
+
+    def given_up(self, delivery: Delivery) -> None:
+        """What was on its way will not come, and what came is thrown away."""
+        self._parts.pop(delivery.entry.position, None)
+        self._tell_lacking(
+            delivery.entry.position, Gone((SegmentBlocks(delivery.entry.position, WHOLE),))
+        )
+
+    def flush(self, now: float) -> None:
+        """Announce what has gathered, if it is time."""
+        if self.flush_at is None or now < self.flush_at:
+            return
+        self.flush_at = None
+        parts, self._parts = self._parts, {}
+        for peer_id, neighbour in self.state.neighbours.items():
+            news = tuple(
+                SegmentBlocks(segment, blocks)
+                for segment, blocks in parts.items()
+                if neighbour.interested(segment) and not self.uplink.waits(peer_id, segment)
+            )[:MAX_NEWS]
+            if news:
+                self._tell(peer_id, Got(news))
+
+    def greet(self, neighbour: Neighbour) -> None:
+        """Tell a new neighbour what is under way."""
+        getting: list[Fetching] = []
+        got: list[SegmentBlocks] = []
+        for segment, delivery in self.state.deliveries.items():
+            blocks = WHOLE if delivery.announced == delivery.full else delivery.announced
+            getting.append(Fetching(segment, delivery.epoch, delivery.distance, blocks))
+            if delivery.here and self.state.policy.cut_through:
+                got.append(SegmentBlocks(segment, delivery.here))
+        if getting:
+            self._tell(neighbour.peer_id, Getting(tuple(getting[:MAX_NEWS])))
+        if got:
+            self._tell(neighbour.peer_id, Got(tuple(got[:MAX_NEWS])))
+
+    def _part(self, delivery: Delivery, blocks: int) -> SegmentBlocks:
+        segment = delivery.entry.position
+        return SegmentBlocks(segment, WHOLE if blocks == delivery.full else blocks)
+
+    def _tell_lacking(self, segment: int, frame: Frame) -> None:
+        for peer_id, neighbour in self.state.neighbours.items():
+            if not neighbour.has_whole(segment):
+                self._tell(peer_id, frame)
+
+    def _tell(self, peer_id: bytes, frame: Frame) -> None:
+        if self.state.uploads or isinstance(frame, Gone):
+            self.state.out.append(Tell(peer_id, frame))

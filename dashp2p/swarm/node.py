@@ -1,0 +1,382 @@
+"""One peer's mind: events in, commands out. It knows no socket, no clock and no payload.
+
+Whoever drives it (the daemon, the simulator) reports what happened, with the time, and then carries
+out `take_commands(now)`. Blocks are reported as arrived only after they were verified. `next_wake`
+says when `tick` wants to be called even if nothing happens.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+
+from attrs import define, field
+
+from dashp2p.content.entry import Entry
+from dashp2p.swarm.commands import Command, Drop
+from dashp2p.swarm.delivery import NO_DISTANCE, Delivery
+from dashp2p.swarm.leading import Grant, Leading
+from dashp2p.swarm.neighbour import Coming, Neighbour
+from dashp2p.swarm.news import News
+from dashp2p.swarm.policy import Policy
+from dashp2p.swarm.sourcing import Sourcing
+from dashp2p.swarm.state import State
+from dashp2p.swarm.uplink import Uplink
+from dashp2p.wire.errors import Code
+from dashp2p.wire.frames import Getting, Gone, Got, Request
+
+AVOID_S = 2.0
+"""How long a neighbour that failed a delivery is not asked for that segment again."""
+
+
+@define(eq=False)
+class Node:
+    """See the module. All block sets are bitmasks, all times monotonic seconds."""
+
+    peer_id: bytes
+    entry_of: Callable[[int], Entry | None]
+    policy: Policy = field(factory=Policy)
+    rng: random.Random = field(factory=random.Random)
+    upload_limit_bps: float | None = None
+    uploads: bool = True
+    state: State = field(init=False)
+    sourcing: Sourcing = field(init=False)
+    uplink: Uplink = field(init=False)
+    news: News = field(init=False)
+    leading: Leading = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.state = State(self.peer_id, self.policy, self.rng, self.entry_of, self.uploads)
+        self.sourcing = Sourcing(self.state)
+        self.uplink = Uplink(self.state, self.upload_limit_bps)
+        self.news = News(self.state, self.uplink)
+        self.leading = Leading(self.state, self.sourcing)
+
+    # --- what the driver asks for -----------------------------------------------------------
+
+    def take_commands(self, now: float) -> list[Command]:
+        """What is to be done now, in this order."""
+        self.news.flush(now)
+        self.leading.flush(now)
+        out, self.state.out = self.state.out, []
+        return out
+
+    def next_wake(self, now: float) -> float | None:
+        """When to call `tick` at the latest; None: only after the next event."""
+        times = [at for at in (self.news.flush_at, self.uplink.wake_at) if at is not None]
+        if self.state.deliveries:
+            times.append(now + self.policy.tick_s)
+        elif self.leading.report_at is not None:
+            times.append(self.leading.report_at)
+        return min(times) if times else None
+
+    def tick(self, now: float) -> None:
+        """Look for what is late."""
+        for delivery in list(self.state.deliveries.values()):
+            self._look_for_late(delivery, now)
+            self._pursue(delivery, now)
+            self.leading.report(delivery, now)
+            if self.state.origin_away:
+                self.leading.abandon_unreachable(delivery, now)
+        if self.uplink.wake_at is not None and now >= self.uplink.wake_at:
+            self.uplink.pump(now)
+
+    # --- players ----------------------------------------------------------------------------
+
+    def want(self, entry: Entry, deadline_s: float, now: float, waiting: bool = True) -> Delivery:
+        """A player (or a prefetch) needs a segment by a time. Joins a delivery under way."""
+        delivery = self.state.deliveries.get(entry.position)
+        if delivery is None:
+            delivery = Delivery(entry, now, deadline_s)
+            self.state.deliveries[entry.position] = delivery
+            if not self.sourcing.supplied(delivery) == delivery.full:
+                self.news.want(delivery)
+        delivery.deadline_s = min(delivery.deadline_s, deadline_s)
+        if waiting:
+            delivery.waiters += 1
+        self._pursue(delivery, now)
+        return delivery
+
+    def unwant(self, entry: Entry, now: float) -> None:
+        """A player gave up. Finish if others wait or more than half is here (design D6)."""
+        delivery = self.state.deliveries.get(entry.position)
+        if delivery is None:
+            return
+        delivery.waiters = max(0, delivery.waiters - 1)
+        if delivery.waiters or self.uplink.wanted(entry.position):
+            return
+        if delivery.here.bit_count() * 2 > entry.block_count:
+            return
+        self._end(delivery, now)
+        self.news.given_up(delivery)
+        self.uplink.withdraw(entry.position, delivery.full)
+
+    def stop_delivery(self, entry: Entry, now: float) -> None:
+        """End a delivery that cannot succeed, whoever waits."""
+        delivery = self.state.deliveries.get(entry.position)
+        if delivery is not None:
+            self._end(delivery, now)
+            self.news.given_up(delivery)
+            self.uplink.withdraw(entry.position, delivery.full)
+
+    def _end(self, delivery: Delivery, now: float) -> None:
+        for peer_id, asked in list(delivery.asked.items()):
+            self.sourcing.release(delivery, peer_id, asked, now)
+        self.leading.give_up(delivery)
+        del self.state.deliveries[delivery.entry.position]
+
+    # --- the cache --------------------------------------------------------------------------
+
+    def hold(self, positions: Iterable[int]) -> None:
+        """These whole, verified segments are here (from an earlier run)."""
+        for position in positions:
+            self.state.have |= 1 << position
+
+    def evicted(self, segment: int) -> None:
+        """The cache has dropped a segment."""
+        if self.state.have >> segment & 1:
+            self.state.have &= ~(1 << segment)
+            entry = self.entry_of(segment)
+            if entry is not None:
+                self.uplink.withdraw(segment, (1 << entry.block_count) - 1)
+            self.news.evicted(segment)
+
+    # --- blocks -----------------------------------------------------------------------------
+
+    def blocks_arrived(self, peer_id: bytes | None, entry: Entry, blocks: int, now: float) -> bool:
+        """Verified blocks came from a neighbour, or from the origin (None). True: now whole."""
+        delivery = self.state.deliveries.get(entry.position)
+        if delivery is None:
+            return False
+        fresh = blocks & delivery.missing
+        size = delivery.size_of(fresh)
+        delivery.account.duplicate_bytes += delivery.size_of(blocks & ~fresh)
+        spread = True
+        if peer_id is None:
+            delivery.origin &= ~blocks
+            delivery.account.origin_bytes += size
+        else:
+            spread = bool(delivery.spread_of.get(peer_id, 0) & blocks)
+            self.sourcing.settle(delivery, peer_id, blocks, True, now)
+            delivery.account.peers_bytes += size
+        if fresh:
+            delivery.progress_at = now
+            delivery.first_at = delivery.first_at or now
+        delivery.here |= fresh
+        for other, asked in list(delivery.asked.items()):
+            if asked & fresh:
+                self.sourcing.release(delivery, other, asked & fresh, now)
+        if delivery.complete:
+            self._complete(delivery, now)
+        elif fresh:
+            self.news.arrived(delivery, fresh, spread, now)
+            self._pursue(delivery, now)
+        self.uplink.pump(now)
+        return delivery.complete
+
+    def _complete(self, delivery: Delivery, now: float) -> None:
+        segment = delivery.entry.position
+        self.state.have |= 1 << segment
+        del self.state.deliveries[segment]
+        self.news.whole(delivery)
+        self.leading.complete(delivery, now)
+
+    def refused(self, peer_id: bytes, entry: Entry, blocks: int, code: int, now: float) -> None:
+        """A neighbour rejected blocks that it was asked for."""
+        delivery = self.state.deliveries.get(entry.position)
+        neighbour = self.state.neighbours.get(peer_id)
+        if delivery is not None:
+            self.sourcing.settle(delivery, peer_id, blocks, False, now)
+        if code == Code.CANCELLED:
+            return
+        if code == Code.NOT_HERE and neighbour is not None:
+            neighbour.forget(entry.position, blocks, entry)
+            if delivery is not None:
+                delivery.refused.add(peer_id)
+        elif delivery is not None:
+            delivery.avoid[peer_id] = now + self.policy.stale_s
+        if delivery is not None:
+            self._pursue(delivery, now)
+
+    # --- the origin and the tracker ---------------------------------------------------------
+
+    def origin_ended(self, entry: Entry, blocks: int, failed: bool, now: float) -> None:
+        """A fetch of these blocks is over; those that did not arrive are to be had elsewhere."""
+        delivery = self.state.deliveries.get(entry.position)
+        if delivery is None:
+            return
+        delivery.origin &= ~blocks
+        if failed:
+            self.leading.failed(delivery, now)
+            if delivery.distance == 0:
+                self._retract(delivery)
+        self._pursue(delivery, now)
+
+    def origin_reachable(self, reachable: bool, now: float) -> None:
+        """The origin answers, or does not."""
+        self.state.origin_away = not reachable
+
+    def lease_answered(self, grants: Iterable[Grant], now: float) -> None:
+        """The tracker's answers to the wants of one call."""
+        self.state.tracker_away = False
+        for grant in grants:
+            delivery = self.state.deliveries.get(grant.segment)
+            if delivery is None:
+                if grant.granted:
+                    self.leading.release_unused(grant)
+                continue
+            self.leading.answered(delivery, grant, now)
+            self._pursue(delivery, now)
+
+    def lease_unanswered(self, segments: Iterable[int], now: float) -> None:
+        """The tracker did not answer a call about these segments."""
+        self.state.tracker_away = True
+        for segment in segments:
+            delivery = self.state.deliveries.get(segment)
+            if delivery is not None:
+                self.leading.unanswered(delivery, now)
+                self._pursue(delivery, now)
+
+    def tracker_reachable(self) -> None:
+        """The tracker answers (again)."""
+        self.state.tracker_away = False
+
+    # --- neighbours -------------------------------------------------------------------------
+
+    def joined(self, peer_id: bytes, uploads: bool, whole: int, now: float) -> Neighbour:
+        """A link is open, and this is what the other side has."""
+        neighbour = Neighbour(peer_id, uploads, whole)
+        self.state.neighbours[peer_id] = neighbour
+        self.uplink.join(peer_id)
+        self.news.greet(neighbour)
+        self._pursue_all(now)
+        return neighbour
+
+    def has(self, peer_id: bytes, whole: int, now: float) -> None:
+        """It told again what it has (it had no index before)."""
+        neighbour = self.state.neighbours.get(peer_id)
+        if neighbour is not None:
+            neighbour.whole |= whole
+            self._pursue_all(now)
+
+    def left(self, peer_id: bytes, now: float) -> None:
+        """The link is gone."""
+        self.state.neighbours.pop(peer_id, None)
+        self.uplink.leave(peer_id)
+        for delivery in list(self.state.deliveries.values()):
+            delivery.note_answered(peer_id, delivery.asked.get(peer_id, 0), now)
+            delivery.heard_at.pop(peer_id, None)
+            self._pursue(delivery, now)
+
+    def leaving(self, peer_id: bytes, now: float) -> None:
+        """It will leave: nothing more is asked of it."""
+        neighbour = self.state.neighbours.get(peer_id)
+        if neighbour is not None:
+            neighbour.leaving = True
+            self._pursue_all(now)
+
+    def told(self, peer_id: bytes, frame: Got | Getting | Gone, now: float) -> None:
+        """News of a neighbour."""
+        neighbour = self.state.neighbours.get(peer_id)
+        if neighbour is None:
+            return
+        touched: set[int] = set()
+        for item in frame.news:
+            entry = self.entry_of(item.segment)
+            count = None if entry is None else entry.block_count
+            touched.add(item.segment)
+            if isinstance(frame, Getting):
+                coming = Coming(item.epoch, item.distance, item.blocks)  # type: ignore[union-attr]
+                neighbour.note_coming(item.segment, coming, count)
+            elif isinstance(frame, Got):
+                neighbour.note_got(item.segment, item.blocks, count)
+            else:
+                neighbour.note_gone(item.segment, item.blocks, count)
+                self._lost_source(neighbour, item.segment, now)
+        for segment in touched:
+            delivery = self.state.deliveries.get(segment)
+            if delivery is not None:
+                if isinstance(frame, Getting):
+                    delivery.progress_at = max(delivery.progress_at, now)
+                self._pursue(delivery, now)
+
+    def _lost_source(self, neighbour: Neighbour, segment: int, now: float) -> None:
+        delivery = self.state.deliveries.get(segment)
+        if delivery is None:
+            return
+        coming = neighbour.coming(segment)
+        still = neighbour.holds(delivery.entry) | (coming.blocks if coming else 0)
+        lost = delivery.asked.get(neighbour.peer_id, 0) & ~still
+        self.sourcing.release(delivery, neighbour.peer_id, lost, now)
+
+    def requested(self, peer_id: bytes, request: Request, now: float) -> None:
+        """A neighbour asks us."""
+        self.uplink.request(peer_id, self.entry_of(request.segment), request, now)
+
+    def cancelled(self, peer_id: bytes, request_id: int, segment: int, blocks: int) -> None:
+        """A neighbour takes back what it asked."""
+        self.uplink.cancel(peer_id, request_id, segment, blocks)
+
+    def link_ready(self, peer_id: bytes, now: float) -> None:
+        """A link has taken what it was given."""
+        self.uplink.ready(peer_id, now)
+
+    # --- what follows from each event -------------------------------------------------------
+
+    def _pursue_all(self, now: float) -> None:
+        for delivery in list(self.state.deliveries.values()):
+            self._pursue(delivery, now)
+
+    def _pursue(self, delivery: Delivery, now: float) -> None:
+        self.sourcing.assign(delivery, now)
+        self.leading.consider(delivery, now)
+        self._announce(delivery)
+
+    def _announce(self, delivery: Delivery) -> None:
+        """Say what is on its way, and how far from the origin, when that has changed."""
+        if delivery.origin:
+            before = delivery.announced if delivery.distance == 0 else 0
+            self.news.getting(delivery, 0, before | delivery.origin)
+            return
+        if delivery.distance == 0:
+            return
+        distance = self._source_distance(delivery)
+        if distance is not None and distance + 1 < delivery.distance:
+            self.news.getting(delivery, distance + 1, delivery.full)
+        elif delivery.announced & delivery.missing & ~self.sourcing.supplied(delivery):
+            self._retract(delivery)
+
+    def _retract(self, delivery: Delivery) -> None:
+        """What we promised is not on its way any more: whoever waits for it looks elsewhere."""
+        self.news.getting(delivery, NO_DISTANCE, 0)
+        self.uplink.withdraw(delivery.entry.position, delivery.missing)
+
+    def _source_distance(self, delivery: Delivery) -> int | None:
+        """The distance of the nearest neighbour that was asked for what others do not have."""
+        segment = delivery.entry.position
+        nearest: int | None = None
+        for peer_id in delivery.spread_of:
+            neighbour = self.state.neighbours.get(peer_id)
+            if neighbour is None:
+                continue
+            coming = neighbour.coming(segment)
+            distance = coming.distance if coming and not neighbour.has_whole(segment) else 0
+            nearest = distance if nearest is None else min(nearest, distance)
+        return nearest
+
+    def _look_for_late(self, delivery: Delivery, now: float) -> None:
+        for peer_id in [peer for peer, until in delivery.avoid.items() if now >= until]:
+            del delivery.avoid[peer_id]
+        for peer_id, asked in list(delivery.asked.items()):
+            neighbour = self.state.neighbours.get(peer_id)
+            if neighbour is None or not neighbour.holds(delivery.entry) & asked:
+                continue  # on its way there: the leader's silence is the hedge's business
+            expected_s = neighbour.queue_time_s() + neighbour.rtt_s
+            limit_s = max(self.policy.late_floor_s, self.policy.late_factor * expected_s)
+            if now - delivery.heard_at.get(peer_id, now) < limit_s:
+                continue
+            neighbour.broken += 1
+            delivery.avoid[peer_id] = now + AVOID_S
+            self.sourcing.release(delivery, peer_id, asked, now)
+            if neighbour.broken >= self.policy.drop_after_broken:
+                self.state.out.append(Drop(peer_id, "it broke its promises"))

@@ -1,0 +1,87 @@
+"""The numbers of the crowd's behaviour, and the switches by which the lab turns a mechanism off.
+
+docs/scheduling.md says why each number is what it is, and what its ablation cost.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import frozen
+
+ABLATIONS: Final = (
+    "no-lease",
+    "store-and-forward",
+    "no-hedge",
+    "in-order",
+    "no-cmsd",
+)
+
+
+@frozen
+class Policy:
+    """All times in seconds, sizes in bytes, rates in bits per second."""
+
+    tick_s: float = 0.05
+    """How often late things are looked for; everything else follows events."""
+    news_delay_s: float = 0.008
+    """How long blocks that arrived are gathered before neighbours are told of them."""
+    hold_s: float = 0.3
+    """How long a block sent to one asker is withheld from the next who can have it from him."""
+    spread_window_blocks: int = 128
+    """How many blocks may be asked of a parent at once: 2 MiB of 16 KiB blocks."""
+    spread_holders: int = 3
+    """From this many whole holders on, blocks are pulled from all of them instead of spread."""
+    outstanding_bytes: int = 2 * 1024 * 1024
+    """What may be outstanding on one link, both ways."""
+    queue_s: float = 0.05
+    """A neighbour's queue is its rate times (round trip + this), plus one block."""
+    stale_s: float = 0.5
+    """A delivery with no news for so long may ask for a hedge."""
+    lease_wait_s: float = 0.5
+    """How long a lease that another has may show nothing here before it is asked for again."""
+    late_factor: float = 3.0
+    """A block is late after so many times its expected time."""
+    late_floor_s: float = 0.6
+    """No block is late before this."""
+    start_grace_s: float = 1.2
+    """The deadline of a request that a player waits for with nothing in its buffer."""
+    guard_s: float = 0.3
+    """What is left to spare when the last way out, the origin, is taken."""
+    urgent_s: float = 1.5
+    """With less slack than this, blocks are asked for in order and bypass the upload slots."""
+    rescue_refill_s: float = 4.0
+    """One unleased fetch from the origin is earned each so many seconds."""
+    rescue_burst: int = 4
+    """How many unleased fetches may follow each other."""
+    progress_s: float = 0.4
+    """How often a leader tells the tracker how far it is."""
+    report_s: float = 1.0
+    """How long completions are gathered before the tracker hears of them."""
+    upload_slots: int = 4
+    """How many neighbours are served with slack at a time; urgent requests bypass this."""
+    frame_s: float = 0.05
+    """One DATA frame holds at most this much of the link's rate."""
+    drop_after_broken: int = 4
+    """A neighbour that broke so many promises in a row is dropped."""
+    leases: bool = True
+    cut_through: bool = True
+    hedging: bool = True
+    spreading: bool = True
+    advice: bool = True
+
+    @classmethod
+    def without(cls, ablations: frozenset[str]) -> Policy:
+        """The policy with some mechanisms off. Raises ValueError for an unknown name."""
+        unknown = ablations - frozenset(ABLATIONS)
+        if unknown:
+            raise ValueError(
+                f"unknown ablation {', '.join(sorted(unknown))}; there are {', '.join(ABLATIONS)}"
+            )
+        return cls(
+            leases="no-lease" not in ablations,
+            cut_through="store-and-forward" not in ablations,
+            hedging="no-hedge" not in ablations,
+            spreading="in-order" not in ablations,
+            advice="no-cmsd" not in ablations,
+        )

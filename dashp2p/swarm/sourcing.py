@@ -1,0 +1,232 @@
+"""Which block from which neighbour: the heart of the scheduler (docs/scheduling.md).
+
+Two ways of asking. *Pull*: of neighbours that have a block, a few at a time each, the rarest first
+(in order when urgent). *Spread*: of the one neighbour nearest to the origin that has or is getting
+blocks which few others have, everything at once; it sends each of them first to one asker, and the
+askers swap. What turns up elsewhere in the meantime is pulled there and withdrawn here.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from attrs import define
+
+from dashp2p.swarm.commands import Ask, Withdraw
+from dashp2p.swarm.delivery import Delivery
+from dashp2p.swarm.neighbour import FULL_DISTANCE, Neighbour
+from dashp2p.swarm.state import State
+
+NEVER_MS = 0xFFFF_FFFF
+
+
+@define(eq=False)
+class Sourcing:
+    """Assigns missing blocks of deliveries to neighbours."""
+
+    state: State
+
+    def assign(self, delivery: Delivery, now: float) -> None:
+        """Ask for whatever can usefully be asked for now."""
+        if not delivery.missing or not self.state.neighbours:
+            return
+        self._pull(delivery, now)
+        self._spread(delivery, now)
+
+    def supplied(self, delivery: Delivery) -> int:
+        """The missing blocks that some neighbour has, or will have before we must."""
+        blocks = 0
+        for neighbour in self.state.neighbours.values():
+            if self._may_ask(neighbour, delivery):
+                blocks |= self._offer(neighbour, delivery)[1]
+        return blocks & delivery.missing
+
+    def release(self, delivery: Delivery, peer_id: bytes, blocks: int, now: float) -> None:
+        """Take back these blocks asked of a neighbour."""
+        blocks &= delivery.asked.get(peer_id, 0)
+        if not blocks:
+            return
+        self.settle(delivery, peer_id, blocks, False, now)
+        if peer_id in self.state.neighbours:
+            self.state.out.append(Withdraw(peer_id, delivery.entry, blocks))
+
+    def settle(
+        self, delivery: Delivery, peer_id: bytes, blocks: int, delivered: bool, now: float
+    ) -> None:
+        """Book an answer (or a withdrawal) with the delivery and the neighbour."""
+        plain = delivery.note_answered(peer_id, blocks, now)
+        neighbour = self.state.neighbours.get(peer_id)
+        if neighbour is not None and plain:
+            neighbour.answered(delivery.size_of(plain), delivered, now)
+
+    # --- who can give what ------------------------------------------------------------------
+
+    def _may_ask(self, neighbour: Neighbour, delivery: Delivery) -> bool:
+        return neighbour.usable and neighbour.peer_id not in delivery.avoid
+
+    def _offer(self, neighbour: Neighbour, delivery: Delivery) -> tuple[int, int]:
+        """(distance from the origin, blocks) that it has or will have without needing us."""
+        entry = delivery.entry
+        if neighbour.has_whole(entry.position):
+            return FULL_DISTANCE, delivery.full
+        if not self.state.policy.cut_through:
+            return 255, 0
+        holds = neighbour.holds(entry)
+        coming = neighbour.coming(entry.position)
+        if coming is None or coming.distance == 255:
+            return 255, holds
+        blocks = coming.blocks & delivery.full
+        if coming.distance >= delivery.distance:
+            blocks &= ~delivery.announced  # it may be waiting for us: no two wait for each other
+        return coming.distance, blocks | holds
+
+    # --- pull -------------------------------------------------------------------------------
+
+    def _pull(self, delivery: Delivery, now: float) -> None:
+        entry = delivery.entry
+        parents = self._parents(delivery)
+        holders: list[tuple[float, Neighbour, int]] = []
+        once = more = 0
+        for neighbour in self.state.neighbours.values():
+            if not self._may_ask(neighbour, delivery):
+                continue
+            blocks = neighbour.holds(entry)
+            if not self.state.policy.cut_through and not neighbour.has_whole(entry.position):
+                blocks = 0
+            more |= once & blocks
+            once |= blocks
+            if blocks and neighbour.peer_id not in parents:
+                holders.append((neighbour.queue_time_s(), neighbour, blocks))
+        if not holders:
+            return
+        holders.sort(key=lambda item: item[0])
+        spread = delivery.spread_blocks()
+        open_blocks = delivery.missing & ~delivery.origin & ~(delivery.asked_blocks() & ~spread)
+        urgent = self.is_urgent(delivery, now)
+        for _, neighbour, blocks in holders:
+            available = blocks & open_blocks & ~delivery.spread_of.get(neighbour.peer_id, 0)
+            if not available:
+                continue
+            room = neighbour.room_bytes(self.state.policy, entry.block_size_bytes)
+            count = int(room // entry.block_size_bytes)
+            if count <= 0:
+                continue
+            if urgent:
+                chosen = lowest(available, count)
+            else:
+                chosen = self._rarest(available, once & ~more, count)
+            if not chosen:
+                continue
+            open_blocks &= ~chosen
+            self._withdraw_elsewhere(delivery, chosen & spread, now)
+            self._ask(delivery, neighbour, chosen, False, urgent, now)
+
+    def _rarest(self, available: int, rare: int, count: int) -> int:
+        chosen = self._scattered(available & rare, count)
+        left = count - chosen.bit_count()
+        return chosen | self._scattered(available & ~chosen, left) if left else chosen
+
+    def _scattered(self, blocks: int, count: int) -> int:
+        """Up to `count` of them from a random place on, so that neighbours ask for others."""
+        if blocks.bit_count() <= count:
+            return blocks
+        if not self.state.policy.spreading:
+            return lowest(blocks, count)
+        start = self.state.rng.randrange(blocks.bit_length())
+        upper = lowest(blocks >> start << start, count)
+        return upper | lowest(blocks, count - upper.bit_count())
+
+    # --- spread -----------------------------------------------------------------------------
+
+    def _parents(self, delivery: Delivery) -> set[bytes]:
+        return set(delivery.spread_of)
+
+    def _spread(self, delivery: Delivery, now: float) -> None:
+        policy = self.state.policy
+        wanted = delivery.missing & ~delivery.origin & ~delivery.asked_blocks()
+        if not wanted:
+            return
+        offers: list[tuple[int, bytes, Neighbour, int]] = []
+        whole_holders = 0
+        for neighbour in self.state.neighbours.values():
+            if not self._may_ask(neighbour, delivery):
+                continue
+            distance, blocks = self._offer(neighbour, delivery)
+            if distance == FULL_DISTANCE:
+                whole_holders += 1
+            if blocks & wanted and distance != 255:
+                tie = tie_break(self.state.peer_id, neighbour.peer_id, delivery.entry.position)
+                offers.append((distance, tie, neighbour, blocks))
+        if whole_holders >= policy.spread_holders:
+            return  # enough of them: what is wanted is pulled from them all
+        offers.sort(key=lambda offer: (offer[0], offer[1]))
+        window = policy.spread_window_blocks - delivery.spread_blocks().bit_count()
+        urgent = self.is_urgent(delivery, now)
+        for _, _, neighbour, blocks in offers:
+            chosen = lowest(blocks & wanted, window)
+            if not chosen:
+                continue
+            wanted &= ~chosen
+            window -= chosen.bit_count()
+            self._ask(delivery, neighbour, chosen, policy.spreading, urgent, now)
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def is_urgent(self, delivery: Delivery, now: float) -> bool:
+        """Whether there is little slack left."""
+        return delivery.deadline_s - now < self.state.policy.urgent_s
+
+    def _withdraw_elsewhere(self, delivery: Delivery, blocks: int, now: float) -> None:
+        if not blocks:
+            return
+        for peer_id, asked in list(delivery.spread_of.items()):
+            self.release(delivery, peer_id, asked & blocks, now)
+
+    def _ask(
+        self,
+        delivery: Delivery,
+        neighbour: Neighbour,
+        blocks: int,
+        spread: bool,
+        urgent: bool,
+        now: float,
+    ) -> None:
+        delivery.note_asked(neighbour.peer_id, blocks, spread, now)
+        if not spread:
+            neighbour.asked(delivery.size_of(blocks), now)
+        slack_ms = max(0, int((delivery.deadline_s - now) * 1000))
+        self.state.out.append(
+            Ask(
+                neighbour.peer_id,
+                delivery.entry,
+                blocks,
+                min(slack_ms, NEVER_MS),
+                spread,
+                urgent,
+            )
+        )
+
+
+def lowest(blocks: int, count: int) -> int:
+    """The `count` lowest members of a set, or all of them."""
+    if count <= 0:
+        return 0
+    excess = blocks.bit_count() - count
+    if excess <= 0:
+        return blocks
+    chosen = 0
+    for _ in range(count):
+        bit = blocks & -blocks
+        chosen |= bit
+        blocks ^= bit
+    return chosen
+
+
+def tie_break(asker: bytes, holder: bytes, segment: int) -> bytes:
+    """An order among equals that differs by asker and segment, so that load spreads evenly."""
+    return sha256(asker + holder + segment.to_bytes(4, "big")).digest()[:8]
+
+
+def leader_by_hash(candidates: list[bytes], segment: int) -> bytes:
+    """Who fetches from the origin when there is no tracker to ask: the lowest hash."""
+    return min(candidates, key=lambda peer: sha256(peer + segment.to_bytes(4, "big")).digest())

@@ -1,0 +1,46 @@
+"""What a node knows: shared by the parts that decide, changed by the node that they make up."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from attrs import define, field
+
+from dashp2p.content.entry import Entry
+from dashp2p.swarm.commands import Command
+from dashp2p.swarm.delivery import Delivery
+from dashp2p.swarm.neighbour import Neighbour
+from dashp2p.swarm.policy import Policy
+
+
+@define(eq=False)
+class State:
+    """`have` has bit p for each whole segment here; `entry_of` looks an index position up."""
+
+    peer_id: bytes
+    policy: Policy
+    rng: random.Random
+    entry_of: Callable[[int], Entry | None]
+    uploads: bool = True
+    have: int = 0
+    neighbours: dict[bytes, Neighbour] = field(factory=dict)
+    deliveries: dict[int, Delivery] = field(factory=dict)
+    tracker_away: bool = False
+    origin_away: bool = False
+    origin_rate_bps: float = 8_000_000.0
+    origin_rtt_s: float = 0.1
+    out: list[Command] = field(factory=list)
+
+    def blocks_here(self, segment: int) -> int:
+        """The verified blocks of a segment that can be handed on."""
+        if self.have >> segment & 1:
+            entry = self.entry_of(segment)
+            return 0 if entry is None else (1 << entry.block_count) - 1
+        delivery = self.deliveries.get(segment)
+        return 0 if delivery is None else delivery.here
+
+    def blocks_coming(self, segment: int) -> int:
+        """The blocks that are not here but promised."""
+        delivery = self.deliveries.get(segment)
+        return 0 if delivery is None else delivery.missing & (delivery.announced | delivery.origin)
