@@ -35,3 +35,6 @@ SEGMENT_MAX_S: Final = 3_600.0
 MPD_MAX_BYTES: Final = 2 * MIB
 MPD_MAX_DEPTH: Final = 32
 MPD_MAX_ELEMENTS: Final = 100_000
+TICKS_MAX: Final = 10**17
+"""A time, duration or segment number in an MPD, in units of its timescale."""
+TIMESCALE_MAX: Final = 10**10

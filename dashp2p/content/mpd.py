@@ -9,32 +9,24 @@ give it a hardened parser; it reads attributes only, neither inherits a SegmentT
 one, which is the work to be done here; "false" reads as True; and it carries no types.
 """
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Final
-from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+from xml.etree.ElementTree import Element
 
 from attrs import frozen
-from defusedxml import DefusedXmlException  # type: ignore[import-untyped]
-from defusedxml.ElementTree import DefusedXMLParser  # type: ignore[import-untyped]
 
 from dashp2p.content import limits
 from dashp2p.content.index import MEDIA_TYPES, path_is_safe
+from dashp2p.content.mpd_tree import (
+    NAMESPACE,
+    MpdRefused,
+    checked_integer,
+    duration_in_s,
+    integer,
+    parse_tree,
+)
 from dashp2p.content.template import TemplateRefused, expand
 
 __all__ = ["Manifest", "ManifestRepresentation", "ManifestSegment", "MpdRefused", "read_mpd"]
-
-_NAMESPACE: Final = "{urn:mpeg:dash:schema:mpd:2011}"
-_DURATION: Final = re.compile(
-    r"P(?:(?P<days>\d{1,6})D)?"
-    r"(?:T(?:(?P<hours>\d{1,6})H)?(?:(?P<minutes>\d{1,8})M)?(?:(?P<seconds>\d{1,10}(?:\.\d{1,9})?)S)?)?\Z",
-    re.ASCII,
-)
-_INTEGER: Final = re.compile(r"-?\d{1,18}\Z", re.ASCII)
-
-
-class MpdRefused(Exception):  # noqa: N818 - it says what happened
-    """An MPD cannot be used; the text is one line that says why."""
 
 
 @frozen
@@ -73,51 +65,7 @@ class Manifest:
 
 def read_mpd(raw: bytes) -> Manifest:
     """Read an MPD of at most MPD_MAX_BYTES. Raises MpdRefused and nothing else."""
-    if len(raw) > limits.MPD_MAX_BYTES:
-        raise MpdRefused(f"the MPD has {len(raw)} bytes, the limit is {limits.MPD_MAX_BYTES}")
-    return _Reader().read(_parse(raw))
-
-
-class _BoundedBuilder:
-    """A target for the XML parser that builds a tree of bounded size and depth."""
-
-    def __init__(self) -> None:
-        self._builder = TreeBuilder()
-        self._depth = 0
-        self._elements = 0
-
-    def start(self, tag: str, attributes: dict[str, str]) -> Element:
-        self._depth += 1
-        self._elements += 1
-        if self._depth > limits.MPD_MAX_DEPTH:
-            raise MpdRefused(f"the MPD is nested more than {limits.MPD_MAX_DEPTH} deep")
-        if self._elements > limits.MPD_MAX_ELEMENTS:
-            raise MpdRefused(f"the MPD has more than {limits.MPD_MAX_ELEMENTS} elements")
-        return self._builder.start(tag, attributes)
-
-    def end(self, tag: str) -> Element:
-        self._depth -= 1
-        return self._builder.end(tag)
-
-    def data(self, text: str) -> None:
-        self._builder.data(text)
-
-    def close(self) -> Element:
-        return self._builder.close()
-
-
-def _parse(raw: bytes) -> Element:
-    parser = DefusedXMLParser(target=_BoundedBuilder(), forbid_dtd=True)
-    try:
-        parser.feed(raw)
-        root: Element = parser.close()
-    except DefusedXmlException as error:
-        raise MpdRefused("the MPD has a DTD or entities, which no MPD needs") from error
-    except (ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
-        raise MpdRefused(f"the MPD is not well-formed XML: {error}") from error
-    if root.tag != _NAMESPACE + "MPD":
-        raise MpdRefused("the document is no MPD")
-    return root
+    return _Reader().read(parse_tree(raw))
 
 
 class _Reader:
@@ -130,18 +78,18 @@ class _Reader:
     def read(self, root: Element) -> Manifest:
         if root.get("type", "static") != "static":
             raise MpdRefused("the MPD is of a live stream (type is not static)")
-        periods = root.findall(_NAMESPACE + "Period")
+        periods = root.findall(NAMESPACE + "Period")
         if len(periods) != 1:
             raise MpdRefused(f"the MPD has {len(periods)} Periods, not one")
         period = periods[0]
         stated = period.get("duration") or root.get("mediaPresentationDuration")
         if stated is None:
             raise MpdRefused("the MPD does not say how long it lasts")
-        self._period_s = _duration_s(stated)
+        self._period_s = duration_in_s(stated)
         buffer = root.get("minBufferTime")
         representations: list[ManifestRepresentation] = []
-        for number, adaptation_set in enumerate(period.iterfind(_NAMESPACE + "AdaptationSet")):
-            for item in adaptation_set.iterfind(_NAMESPACE + "Representation"):
+        for number, adaptation_set in enumerate(period.iterfind(NAMESPACE + "AdaptationSet")):
+            for item in adaptation_set.iterfind(NAMESPACE + "Representation"):
                 if len(representations) >= limits.REPRESENTATIONS_MAX:
                     raise MpdRefused(f"more than {limits.REPRESENTATIONS_MAX} representations")
                 read = self._representation(number, (root, period, adaptation_set, item))
@@ -151,7 +99,7 @@ class _Reader:
             raise MpdRefused("the MPD names no video and no audio")
         return Manifest(
             duration_s=self._period_s,
-            min_buffer_s=None if buffer is None else _duration_s(buffer),
+            min_buffer_s=None if buffer is None else duration_in_s(buffer),
             representations=tuple(representations),
         )
 
@@ -164,7 +112,7 @@ class _Reader:
         if media_type not in MEDIA_TYPES:
             return None
         name = item.get("id", "")
-        bandwidth = _integer(item, "bandwidth", 1, limits.BANDWIDTH_MAX_BPS)
+        bandwidth = integer(item, "bandwidth", 1, limits.BANDWIDTH_MAX_BPS)
         if bandwidth is None:
             raise MpdRefused("a Representation has no bandwidth")
         template = _template(levels)
@@ -191,8 +139,8 @@ class _Reader:
         media = template.attributes.get("media")
         if media is None:
             raise MpdRefused("a SegmentTemplate names no media")
-        first = template.integer("startNumber", 0, 10**15, 1)
-        offset = template.integer("presentationTimeOffset", 0, 10**18, 0)
+        first = template.integer("startNumber", 0, limits.TICKS_MAX, 1)
+        offset = template.integer("presentationTimeOffset", 0, limits.TICKS_MAX, 0)
         for count, (time, duration) in enumerate(self._times(template, offset)):
             self._segments += 1
             if self._segments > limits.ENTRIES_MAX:
@@ -209,7 +157,7 @@ class _Reader:
         if template.timeline is not None:
             yield from _timeline(template.timeline, offset, end)
             return
-        duration = template.integer("duration", 1, 10**18, None)
+        duration = template.integer("duration", 1, limits.TICKS_MAX, None)
         time = offset
         while time < end:  # ends after ENTRIES_MAX at the latest: _media counts
             yield time, min(duration, end - time)
@@ -218,17 +166,17 @@ class _Reader:
 
 def _timeline(timeline: Element, start: int, end: int) -> Iterator[tuple[int, int]]:
     time = start
-    entries = timeline.findall(_NAMESPACE + "S")
+    entries = timeline.findall(NAMESPACE + "S")
     for position, entry in enumerate(entries):
-        stated = _integer(entry, "t", -(10**15), 10**18)
+        stated = integer(entry, "t", -limits.TICKS_MAX, limits.TICKS_MAX)
         time = time if stated is None else stated
-        duration = _integer(entry, "d", 1, 10**15)
+        duration = integer(entry, "d", 1, limits.TICKS_MAX)
         if duration is None:
             raise MpdRefused("an entry of a SegmentTimeline has no duration")
-        repeat = _integer(entry, "r", -1, 10**9) or 0
+        repeat = integer(entry, "r", -1, limits.ENTRIES_MAX) or 0
         if repeat < 0:  # up to the next entry's time, or the end
             following = entries[position + 1] if position + 1 < len(entries) else None
-            until = end if following is None else _integer(following, "t", 0, 10**18)
+            until = end if following is None else integer(following, "t", 0, limits.TICKS_MAX)
             if until is None:
                 raise MpdRefused("an open repetition in a SegmentTimeline has no end")
             repeat = max(0, -(-(until - time) // duration) - 1)
@@ -248,7 +196,7 @@ class _Template:
     def integer(self, name: str, low: int, high: int, default: int | None) -> int:
         text = self.attributes.get(name)
         if text is not None:
-            return _checked_integer(text, name, low, high)
+            return checked_integer(text, name, low, high)
         if default is None:
             raise MpdRefused(f"a SegmentTemplate has neither a SegmentTimeline nor a {name}")
         return default
@@ -259,17 +207,17 @@ def _template(levels: tuple[Element, ...]) -> _Template:
     timeline: Element | None = None
     for level in levels[1:]:
         for other in ("SegmentList", "SegmentBase"):
-            if level.find(_NAMESPACE + other) is not None:
+            if level.find(NAMESPACE + other) is not None:
                 raise MpdRefused(f"the MPD uses {other}; only SegmentTemplate is read")
-        element = level.find(_NAMESPACE + "SegmentTemplate")
+        element = level.find(NAMESPACE + "SegmentTemplate")
         if element is not None:
             attributes.update(element.attrib)
-            found = element.find(_NAMESPACE + "SegmentTimeline")
+            found = element.find(NAMESPACE + "SegmentTimeline")
             timeline = timeline if found is None else found
     return _Template(
         attributes,
         timeline,
-        _checked_integer(attributes.get("timescale", "1"), "timescale", 1, 10**10),
+        checked_integer(attributes.get("timescale", "1"), "timescale", 1, limits.TIMESCALE_MAX),
     )
 
 
@@ -277,7 +225,7 @@ def _base_path(levels: tuple[Element, ...]) -> str:
     """What the relative BaseURLs of all levels add up to: "" or a folder with its slash."""
     base = ""
     for level in levels:
-        element = level.find(_NAMESPACE + "BaseURL")
+        element = level.find(NAMESPACE + "BaseURL")
         text = "" if element is None or element.text is None else element.text.strip()
         if text.startswith("/") or ":" in text or "?" in text:
             raise MpdRefused("a BaseURL leads elsewhere; only relative ones are followed")
@@ -297,34 +245,8 @@ def _path(base: str, template: str, values: Mapping[str, str | int]) -> str:
     return path
 
 
-def _duration_s(text: str) -> float:
-    """Seconds of an xs:duration (days at most: months have no fixed length)."""
-    match = _DURATION.match(text.strip()[:64])
-    if match is None or not any(match.groups()):
-        raise MpdRefused("a duration is not of the form PT1H2M3.4S")
-    days, hours, minutes, seconds = (float(group or 0) for group in match.groups())
-    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    if total > limits.START_MAX_S:
-        raise MpdRefused("a duration is too long")
-    return total
-
-
-def _integer(element: Element, name: str, low: int, high: int) -> int | None:
-    text = element.get(name)
-    return None if text is None else _checked_integer(text, name, low, high)
-
-
-def _checked_integer(text: str, name: str, low: int, high: int) -> int:
-    if not _INTEGER.match(text):
-        raise MpdRefused(f"{name} is not an integer")
-    value = int(text)
-    if not low <= value <= high:
-        raise MpdRefused(f"{name} is {value}, not from {low} to {high}")
-    return value
-
-
 def _dimension(item: Element, adaptation_set: Element, name: str) -> int | None:
-    found = _integer(item, name, 1, limits.DIMENSION_MAX_PX)
+    found = integer(item, name, 1, limits.DIMENSION_MAX_PX)
     if found is not None:
         return found
-    return _integer(adaptation_set, name, 1, limits.DIMENSION_MAX_PX)
+    return integer(adaptation_set, name, 1, limits.DIMENSION_MAX_PX)
