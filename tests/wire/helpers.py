@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import field, frozen
 
+from dashp2p.wire.codec import encode
 from dashp2p.wire.errors import Code, ProtocolError
 from dashp2p.wire.frames import Event, Frame, Have, Hello, Request
 from dashp2p.wire.session import Session
@@ -114,6 +115,4 @@ def ways_to_deliver(raw: bytes) -> Iterator[tuple[str, list[bytes]]]:
 
 def stream_of(frames: Sequence[Frame]) -> bytes:
     """Frames as bytes, whatever a session would say to their order."""
-    from dashp2p.wire.codec import encode
-
     return b"".join(part for frame in frames for part in encode(frame))
