@@ -327,7 +327,7 @@ class RefusalTests(SynchronousTestCase):
             for length in (2, 6):
                 value = document()
                 file = files_of(value)[position]
-                file[:] = (file + [1, 1, 1, 1])[:length]
+                file[:] = [*file, 1, 1, 1, 1][:length]
                 self.assertRaises(IndexRefused, read_signed, value)
 
     def test_a_block_size_that_is_no_power_of_two_or_out_of_bounds_is_refused(self) -> None:
