@@ -17,7 +17,7 @@ log = Logger()
 
 
 class BoundedRequest(Request):
-    """twisted.web's request with three changes.
+    """twisted.web's request with a few changes.
 
     The body is kept in memory, since its size is bounded; a chunked one is refused as soon as it
     exceeds the bound. A response that fails after it has begun, or ends before its Content-Length,
@@ -45,6 +45,12 @@ class BoundedRequest(Request):
             self.channel.refuse(413, f"a request's body may have {limit} bytes")
             return
         self.content.write(data)
+
+    def write(self, data: bytes) -> None:
+        if not self.startedWriting and self.code in NO_BODY_CODES:
+            # Twisted gives every rendered body a length; here it would be that of no body.
+            self.responseHeaders.removeHeader(b"Content-Length")
+        Request.write(self, data)
 
     def finish(self) -> None:
         missing = self._missing_bytes()

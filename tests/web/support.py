@@ -193,7 +193,10 @@ class Recorder(Resource):
 
     def render(self, request: Request) -> bytes | int:
         self.requests.append(request)
-        self.bodies.append(request.content.read())  # type: ignore[union-attr]
+        content = request.content
+        assert content is not None
+        self.bodies.append(content.read())
+        content.seek(0)
         if self.answer is None:
             return NOT_DONE_YET
         return self.answer(request)
