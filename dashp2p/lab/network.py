@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from dashp2p.lab import netns
 from dashp2p.lab.fabric import Delay, PortSpec
+from dashp2p.lab.processes import python_environment
 from dashp2p.lab.switch import TRANSMIT_QUEUE_FRAMES
 
 PREFIX_LENGTH = 16
@@ -123,6 +124,7 @@ class Network:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=python_environment(),
             # Ctrl-C is for the run, which ends the switch last of all.
             start_new_session=True,
         )

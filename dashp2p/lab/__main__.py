@@ -1,0 +1,211 @@
+"""The lab's command line: python -m dashp2p.lab --help."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from dashp2p.lab import netns, rows, summary
+from dashp2p.lab.netns import LabUnavailableError
+from dashp2p.lab.report import print_findings, print_outcome
+from dashp2p.lab.scenario import Ablation, Variant
+from dashp2p.lab.selftest import selftest
+from dashp2p.lab.suite import Order, Suite
+
+_ABOUT = """\
+Measure what a crowd of viewers costs the origin, and what the viewers see, with the real daemons.
+
+Each viewer has a host of its own: a network namespace with a limited uplink and downlink, and where
+the scenario says so 40 ms of delay, loss, or a NAT. Every scenario is run three ways: with peers,
+without (all viewers straight at the origin), and with one viewer alone, which is what the targets
+are measured against. What left the origin is read from the kernel's counter of its interface.
+"""
+
+_EXAMPLES = """\
+examples:
+  python -m dashp2p.lab list                       the scenarios and their targets
+  sudo python -m dashp2p.lab selftest              is this lab to be believed?
+  sudo python -m dashp2p.lab run 1                 ten viewers at once, near
+  sudo python -m dashp2p.lab run 1-6 --seeds 5     six scenarios, medians of five runs each
+  sudo python -m dashp2p.lab run far --ablate no-lease
+  python -m dashp2p.lab run 1 --loopback           without root: only the origin's rate is modelled
+  python -m dashp2p.lab summary http://127.0.0.1:8001 http://127.0.0.1:8002
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 all targets hold, 1 some don't, 2 it could not be run."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status: int = options.command(options, console)
+    except LabUnavailableError as error:
+        print(f"dashp2p.lab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; everything that was started is stopped", file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m dashp2p.lab", description=_ABOUT, epilog=_EXAMPLES, formatter_class=plain
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run scenarios and compare them with their targets")
+    run.set_defaults(command=_run)
+    run.add_argument("rows", nargs="+", metavar="ROW", help="number, name, range like 1-6, or all")
+    run.add_argument(
+        "--seeds", type=_count, default=1, metavar="K", help="runs of each (default 1)"
+    )
+    run.add_argument("--first-seed", type=int, default=1, metavar="N", help="(default 1)")
+    run.add_argument(
+        "--ablate",
+        action="append",
+        default=[],
+        choices=[ablation.value for ablation in Ablation],
+        help="peers do without this mechanism; may be repeated",
+    )
+    run.add_argument("--no-peers", action="store_true", help="only the two variants without peers")
+    run.add_argument(
+        "--only-peers", action="store_true", help="only the crowd with peers, and alone"
+    )
+    run.add_argument(
+        "--loopback", action="store_true", help="without root: on 127.0.0.1, behind a slow relay"
+    )
+    run.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for JSON and logs (default lab-results/DATE-TIME)",
+    )
+    film = run.add_mutually_exclusive_group()
+    film.add_argument("--film", type=Path, metavar="FILE", help="a video (default: a test film)")
+    film.add_argument("--dash", type=Path, metavar="DIR", help="a folder made by ./segment.sh")
+    run.add_argument("--no-selftest", action="store_true", help="don't test the lab first")
+
+    test = commands.add_parser("selftest", help="does the lab slow traffic as a real path does?")
+    test.set_defaults(command=_selftest)
+
+    shown = commands.add_parser("list", help="the scenarios and their targets")
+    shown.set_defaults(command=_list)
+
+    clean = commands.add_parser("clean", help="remove what a killed run left behind")
+    clean.add_argument(
+        "--all", action="store_true", help="also what belongs to runs that are under way"
+    )
+    clean.set_defaults(command=_clean)
+
+    told = commands.add_parser("summary", help="what peers that are running now have saved")
+    told.add_argument("urls", nargs="+", metavar="URL", help="peers, e.g. http://127.0.0.1:8001")
+    told.add_argument("--json", type=Path, metavar="FILE", help="save the figures there too")
+    told.set_defaults(command=_summary)
+    return parser
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    try:
+        scenarios = [scenario for text in options.rows for scenario in rows.find(text)]
+    except ValueError as error:
+        raise LabUnavailableError(str(error)) from error
+    if not options.loopback:
+        netns.require_root()
+        _believe(options, console)
+    folder = options.out or Path("lab-results") / time.strftime("%Y%m%d-%H%M%S")
+    order = Order(
+        scenarios=tuple(scenarios),
+        seeds=tuple(range(options.first_seed, options.first_seed + options.seeds)),
+        variants=_variants(options),
+        folder=folder,
+        loopback=options.loopback,
+        ablations=frozenset(Ablation(name) for name in options.ablate),
+        dash=options.dash,
+        video=options.film,
+    )
+    suite = Suite(order, lambda text: console.print(f"[dim]{text}[/]", highlight=False))
+    outcomes = suite.run(lambda outcome: print_outcome(console, outcome))
+    console.print(f"\nJSON and logs are in {folder}", highlight=False)
+    good = all(check.good is not False for outcome in outcomes for check in outcome.checks())
+    return 0 if good and not any(outcome.failures for outcome in outcomes) else 1
+
+
+def _variants(options: argparse.Namespace) -> tuple[Variant, ...]:
+    if options.no_peers:
+        return (Variant.PLAIN, Variant.LONE)
+    if options.only_peers:
+        return (Variant.PEERS, Variant.LONE)
+    return (Variant.PEERS, Variant.PLAIN, Variant.LONE)
+
+
+def _believe(options: argparse.Namespace, console: Console) -> None:
+    if options.no_selftest:
+        console.print("[yellow]The lab has not been tested: its figures prove nothing.[/]")
+        return
+    findings = selftest()
+    print_findings(console, findings)
+    if not all(finding.good for finding in findings):
+        console.print(
+            "[red]This lab doesn't slow traffic as a real path does: "
+            "the figures that follow prove nothing.[/]"
+        )
+
+
+def _selftest(options: argparse.Namespace, console: Console) -> int:
+    findings = selftest()
+    print_findings(console, findings)
+    return 0 if all(finding.good for finding in findings) else 1
+
+
+def _list(options: argparse.Namespace, console: Console) -> int:
+    table = Table()
+    for heading in ("", "name", "what", "targets"):
+        table.add_column(heading)
+    for row in rows.ROWS:
+        table.add_row(str(row.number), row.name, row.title, row.targets.in_words())
+    console.print(table)
+    return 0
+
+
+def _clean(options: argparse.Namespace, console: Console) -> int:
+    netns.require_root()
+    removed = netns.clean(everything=options.all)
+    console.print(f"removed {len(removed)} namespaces" if removed else "nothing was left behind")
+    return 0
+
+
+def _summary(options: argparse.Namespace, console: Console) -> int:
+    stats = summary.fetch_all(options.urls)
+    if not stats:
+        raise LabUnavailableError(f"no peer answered at {', '.join(options.urls)}")
+    found = summary.summarise(stats)
+    console.print(summary.table(found))
+    if options.json:
+        summary.save(found, options.json)
+    return 0
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def _interrupt(number: int, frame: object) -> None:
+    # SIGTERM ends a run as Ctrl-C does: every context on the way out cleans up.
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The command lines of an experiment's programs: the daemons as anybody starts them, and
+players.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from attrs import frozen
+
+from dashp2p.lab.film import MPD_NAME, Film
+from dashp2p.lab.scenario import Ablation, Player, Scenario
+from dashp2p.lab.stage import ORIGIN, TRACKER, Stage
+
+DAEMON = "dashp2p.lab.daemon"
+VIEWER = "dashp2p.lab.viewer"
+ABLATE_VARIABLE = "DASHP2P_ABLATE"
+
+
+@frozen
+class Crew:
+    """Who runs with which arguments in one run; all files below `folder`."""
+
+    stage: Stage
+    scenario: Scenario
+    film: Film
+    folder: Path
+    ablations: frozenset[Ablation] = frozenset()
+
+    def origin(self) -> list[str]:
+        arguments = ["--listen", self.stage.listen(ORIGIN), "--root", str(self.film.folder)]
+        return self._daemon(ORIGIN, "dashp2p-origin", arguments)
+
+    def tracker(self) -> list[str]:
+        key = str(self.folder / "ticket-key")
+        arguments = ["--listen", self.stage.listen(TRACKER), "--ticket-key", key]
+        return self._daemon(TRACKER, "dashp2p-tracker", arguments)
+
+    def peer(self, host: str, prepared: bool) -> list[str]:
+        """`prepared`: under the starter, so that it begins when it is told."""
+        return self._daemon(
+            host,
+            "dashp2p-peer",
+            [
+                *("--listen", self.stage.listen(host)),
+                *("--exchange", self.stage.exchange(host)),
+                *("--origin", f"{self.stage.origin_url}/dash"),
+                *("--tracker", self.stage.tracker_url),
+                *("--cache", str(self.folder / f"cache-{host}")),
+                *("--cache-size", "2GiB"),
+                *("--upload-rate", f"{self.scenario.links.uplink_bps / 1e6:g}Mbit"),
+            ],
+            prepared,
+        )
+
+    def peer_environment(self) -> dict[str, str]:
+        names = ",".join(sorted(ablation.value for ablation in self.ablations))
+        return {ABLATE_VARIABLE: names} if names else {}
+
+    def viewer(self, host: str, through_peer: bool) -> list[str]:
+        """A headless viewer, imported and waiting; behind the host's peer or straight at the
+        origin.
+        """
+        base = self.stage.base_url(host) if through_peer else self.stage.origin_url
+        extra = ["--cmcd"] if self.scenario.player is Player.CMCD else []
+        listening = ["--listening", base.removeprefix("http://")] if self.scenario.cold else []
+        return self.stage.command(
+            host,
+            [
+                *_starter([VIEWER], listening if through_peer else []),
+                VIEWER,
+                f"{base}/dash/{MPD_NAME}",
+                *("--buffer", f"{self.scenario.buffer_s:g}"),
+                *("--json", str(self.viewer_result(host))),
+                *("--id", host),
+                *extra,
+            ],
+        )
+
+    def viewer_result(self, host: str) -> Path:
+        return self.folder / f"viewer-{host}.json"
+
+    def _daemon(
+        self, host: str, plugin: str, arguments: list[str], prepared: bool = False
+    ) -> list[str]:
+        launch = [sys.executable, "-m", DAEMON]
+        if prepared:
+            # The reactor's import has to wait: twistd chooses it.
+            launch = [*_starter([f"{plugin.replace('-', '.')}.tap"], []), DAEMON]
+        return self.stage.command(host, [*launch, "-n", "--pidfile=", plugin, *arguments])
+
+
+def _starter(imports: Iterable[str], options: list[str]) -> list[str]:
+    named = [argument for name in imports for argument in ("--import", name)]
+    return [sys.executable, "-m", "dashp2p.lab.starter", *named, *options]

@@ -1,0 +1,229 @@
+"""From what runs measured to the figures of the table, and whether they are reached."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from dashp2p.lab import measure
+from dashp2p.lab.run import RunResult
+from dashp2p.lab.scenario import Scenario, Variant
+from dashp2p.lab.summary import Summary, summarise
+from dashp2p.lab.viewing import Viewing, read_viewing
+
+WINDOW_S = 4.0
+USABLE_UPLINK = 0.85
+"""Of the uplinks' sum, what a crowd with thin uplinks is expected to make use of."""
+
+
+@frozen
+class Figures:
+    """One run in numbers. None where it can't be told, or the run has no such thing."""
+
+    egress_bytes: int
+    distinct_bytes: int
+    delivered_bytes: int
+    viewers: int
+    copies: float | None
+    """Egress over the bytes of distinct files that some player got whole; headers and all."""
+    offload: float | None
+    startup_median_s: float | None
+    startup_worst_s: float | None
+    never_began: int
+    unfinished: int
+    stalls: int
+    stalled_s: float
+    mean_bitrate_bps: float | None
+    window_egress: tuple[int, ...]
+    peak_window_over_need: float | None
+    waste_share: float | None
+    takeovers: int | None
+    cpu_per_viewer: float | None
+    """CPU that a peer's daemon used, as share of one core while its viewer watched; the median."""
+    machine_busy: float
+    crowd: Summary | None
+
+
+@frozen
+class Check:
+    """One target: what it is, what it came to, and whether it holds (None: could not be told)."""
+
+    name: str
+    target: str
+    value: str
+    good: bool | None
+
+
+def figures(scenario: Scenario, result: RunResult) -> Figures:
+    """Boil one run down."""
+    seen = {host: read_viewing(raw) for host, raw in result.viewers.items() if raw}
+    stayed = {visit.host for visit in result.visits if visit.leaves_s is None}
+    delivered_each = [sum(viewing.delivered.values()) for viewing in seen.values()]
+    distinct = measure.distinct_bytes(viewing.delivered for viewing in seen.values())
+    startups = [v.startup_s for v in seen.values() if v.startup_s is not None]
+    # A crowd's bitrate is asked of those whose links are whole (they all are, but for one row).
+    whole = [v for host, v in seen.items() if host in stayed and not _loses(scenario, host)]
+    rates = [v.mean_bitrate_bps for v in whole if v.mean_bitrate_bps is not None]
+    stats = [one for one in result.stats.values() if one]
+    windows = measure.windows(_from_zero(result.egress), WINDOW_S)
+    return Figures(
+        egress_bytes=result.egress_bytes,
+        distinct_bytes=distinct,
+        delivered_bytes=sum(delivered_each),
+        viewers=len(seen),
+        copies=measure.copies_per_segment(result.egress_bytes, distinct),
+        offload=measure.offload(result.egress_bytes, sum(delivered_each)),
+        startup_median_s=statistics.median(startups) if startups else None,
+        startup_worst_s=max(startups, default=None),
+        never_began=len(result.viewers) - len(startups),
+        unfinished=sum(host in stayed and not v.finished for host, v in seen.items()),
+        stalls=sum(viewing.stalls for viewing in seen.values()),
+        stalled_s=sum(viewing.stalled_s for viewing in seen.values()),
+        mean_bitrate_bps=statistics.mean(rates) if rates else None,
+        window_egress=tuple(windows),
+        peak_window_over_need=_peak_over_need(scenario, windows, delivered_each),
+        waste_share=_waste_share(stats, seen.values(), result.egress_bytes),
+        takeovers=_takeovers(result.swarms),
+        cpu_per_viewer=_cpu_per_viewer(result),
+        machine_busy=result.machine_busy,
+        crowd=summarise(stats) if stats else None,
+    )
+
+
+def checks(
+    scenario: Scenario, runs: Mapping[Variant, Sequence[Figures]], variant: Variant = Variant.PEERS
+) -> list[Check]:
+    """The scenario's targets against the medians of all seeds; a stall in any run counts."""
+    crowd, lone = runs.get(variant, ()), runs.get(Variant.LONE, ())
+    targets = scenario.targets
+    found: list[Check] = []
+
+    def at_most(name: str, limit: float | None, value: float | None, form: str = ".2f") -> None:
+        if limit is not None:
+            good = None if value is None else value <= limit
+            found.append(Check(name, f"<= {limit:{form}}", _shown(value, form), good))
+
+    def at_least(name: str, limit: float | None, value: float | None, form: str = ".2f") -> None:
+        if limit is not None:
+            good = None if value is None else value >= limit
+            found.append(Check(name, f">= {limit:{form}}", _shown(value, form), good))
+
+    def median(of: Sequence[Figures], name: str) -> float | None:
+        return measure.median(getattr(one, name) for one in of)
+
+    def over_lone(name: str) -> float | None:
+        return _ratio(median(crowd, name), median(lone, name))
+
+    def behind_lone(name: str) -> float | None:
+        ours, theirs = median(crowd, name), median(lone, "startup_median_s")
+        return None if ours is None or theirs is None else ours - theirs
+
+    at_most("copies per segment", targets.cps_max, over_lone("copies"))
+    at_most("egress / lone", targets.egress_over_lone_max, over_lone("egress_bytes"))
+    at_least("mean bitrate / lone", targets.mean_over_lone_min, over_lone("mean_bitrate_bps"))
+    median_s, worst_s = behind_lone("startup_median_s"), behind_lone("startup_worst_s")
+    at_most("start-up median - lone, s", targets.startup_median_over_lone_s, median_s)
+    at_most("start-up worst - lone, s", targets.startup_worst_over_lone_s, worst_s)
+    stalls = max((one.stalls for one in crowd), default=None)
+    at_most("stalls", targets.stalls_max, stalls, "d")
+    at_least("offload", targets.offload_min, median(crowd, "offload"), ".3f")
+    peak = median(crowd, "peak_window_over_need")
+    at_most("egress in 4 s / need", targets.window_egress_over_need_max, peak)
+    at_least("takeovers", targets.takeovers_min, median(crowd, "takeovers"), ".0f")
+    absent = max((one.never_began + one.unfinished for one in crowd), default=None)
+    at_most("viewers that never began or ended", 0, absent, "d")
+    return found
+
+
+def guards(runs: Sequence[Figures]) -> list[Check]:
+    """What is printed beside every run with peers: the price that the crowd paid."""
+
+    def median(name: str) -> float | None:
+        return measure.median(getattr(one.crowd, name) for one in runs if one.crowd)
+
+    def own(name: str) -> float | None:
+        return measure.median(getattr(one, name) for one in runs)
+
+    def most(name: str, limit: float, value: float | None, form: str = ".1%") -> Check:
+        good = None if value is None else value <= limit
+        return Check(name, f"<= {limit:{form}}", _shown(value, form), good)
+
+    fairness = median("upload_fairness")
+    return [
+        most("waste: fetched, never played", 0.03, own("waste_share")),
+        most("duplicate bytes", 0.01, median("duplicate_share")),
+        most("control and proof bytes", 0.015, median("control_share")),
+        most("hedges", 0.05, median("hedge_share")),
+        Check(
+            "fairness of upload (Jain)",
+            ">= 0.80",
+            _shown(fairness, ".2f"),
+            None if fairness is None else fairness >= 0.8,
+        ),
+        most("CPU of a peer, of one core", 0.02, own("cpu_per_viewer")),
+    ]
+
+
+def _from_zero(samples: Sequence[measure.Sample]) -> list[measure.Sample]:
+    """The readings from second 0 on, the last one before moved there."""
+    before = [sample for sample in samples if sample.at_s <= 0]
+    start = [measure.Sample(0.0, before[-1].value_bytes)] if before else []
+    return start + [sample for sample in samples if sample.at_s > 0]
+
+
+def _loses(scenario: Scenario, host: str) -> bool:
+    return scenario.links.lossy_peers is not None and scenario.loses(int(host.lstrip("p")))
+
+
+def _peak_over_need(
+    scenario: Scenario, windows: Sequence[int], delivered_each: Sequence[int]
+) -> float | None:
+    """The worst window's egress over what the origin has to send for the rate that all watched."""
+    if not windows or not delivered_each or not scenario.film_s:
+        return None
+    media_bps = statistics.mean(delivered_each) * 8 / scenario.film_s
+    uplinks = [scenario.links.uplink_bps * USABLE_UPLINK] * len(delivered_each)
+    need_bps = measure.necessary_egress_bps(media_bps, len(delivered_each), uplinks)
+    return max(windows) * 8 / WINDOW_S / need_bps if need_bps else None
+
+
+def _waste_share(
+    stats: Sequence[Mapping[str, Any]], seen: Iterable[Viewing], egress_bytes: int
+) -> float | None:
+    if not stats:
+        return None
+    played = {path for viewing in seen for path in viewing.delivered}
+    wasted = sum(
+        int(record.get("origin") or 0)
+        for one in stats
+        for record in one.get("segments") or ()
+        if record.get("kind") in ("video", "audio") and record.get("path") not in played
+    )
+    return measure.share(wasted, egress_bytes)
+
+
+def _takeovers(swarms: Any) -> int | None:
+    if not swarms:
+        return None
+    return sum(int(swarm.get("takeovers") or 0) for swarm in swarms.get("swarms", ()))
+
+
+def _cpu_per_viewer(result: RunResult) -> float | None:
+    ends = {visit.host: visit.leaves_s or result.duration_s for visit in result.visits}
+    used = [
+        result.cpu_s[visit.host] / (ends[visit.host] - visit.arrives_s)
+        for visit in result.visits
+        if visit.host in result.cpu_s and ends[visit.host] > visit.arrives_s
+    ]
+    return statistics.median(used) if used else None
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    return None if one is None or not other else one / other
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"

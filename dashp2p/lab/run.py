@@ -1,0 +1,373 @@
+"""One run: a crowd on its stage, from the origin's start to the last viewer's end."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+from dashp2p.lab.crew import Crew
+from dashp2p.lab.film import Film
+from dashp2p.lab.measure import Sample
+from dashp2p.lab.netns import LabUnavailableError
+from dashp2p.lab.processes import Program, Programs
+from dashp2p.lab.scenario import Ablation, Ending, Scenario, Variant, Visit
+from dashp2p.lab.stage import (
+    ORIGIN,
+    TRACKER,
+    AnyStage,
+    LoopbackStage,
+    NamespaceStage,
+    wait_for,
+)
+from dashp2p.lab.starter import READY
+
+SAMPLE_S = 0.25
+HEAD_START_S = 1.0
+"""Between the last preparation and the first viewer: what preparation stirred up has settled."""
+
+READY_TIMEOUT_S = 90.0
+DAEMON_LEAD_S = 5.0
+"""How long before its viewer somebody who joins later starts a peer, on a busy machine."""
+
+VIEWER_LEAD_S = 4.0
+TAIL_S = 30.0
+"""After the film should be over for all, how long a viewer may still stall before the run ends."""
+
+
+class RunFailedError(Exception):
+    """The run could not be carried out; what the program in question last said is in the text."""
+
+
+@frozen
+class RunResult:
+    """Everything that a run measured, plain enough for JSON."""
+
+    scenario: str
+    variant: Variant
+    seed: int
+    loopback: bool
+    ablations: tuple[str, ...]
+    began_at: float
+    duration_s: float
+    egress: tuple[Sample, ...]
+    """Bytes that have left the origin, from its start; second 0 is the first viewer's start."""
+    visits: tuple[Visit, ...]
+    viewers: dict[str, Any]
+    """Each viewer's own report by host; None where it left none."""
+    stats: dict[str, Any]
+    """Each peer's /stats by host, taken at the end or just before its end."""
+    swarms: Any
+    cpu_s: dict[str, float]
+    machine_busy: float
+    """Share of all cores' time that was used while viewers watched."""
+    stage: dict[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def egress_bytes(self) -> int:
+        return self.egress[-1].value_bytes if self.egress else 0
+
+
+@define(eq=False)
+class Run:
+    """One scenario, once. `folder` keeps logs and reports; caches live in memory and go away."""
+
+    scenario: Scenario
+    variant: Variant
+    seed: int
+    film: Film
+    folder: Path
+    loopback: bool = False
+    ablations: frozenset[Ablation] = frozenset()
+    _visits: list[Visit] = field(init=False)
+    _stage: AnyStage = field(init=False)
+    _programs: Programs = field(init=False)
+    _crew: Crew = field(init=False)
+    _peers: dict[str, Program] = field(init=False, factory=dict)
+    _viewers: dict[str, Program] = field(init=False, factory=dict)
+    _gone: set[str] = field(init=False, factory=set)
+    _stats: dict[str, Any] = field(init=False, factory=dict)
+    _samples: list[Sample] = field(init=False, factory=list)
+    _events: list[tuple[float, int, Callable[[], None]]] = field(init=False, factory=list)
+    _order: count[int] = field(init=False, factory=count)
+    _notes: list[str] = field(init=False, factory=list)
+    _begin: float = field(init=False, default=0.0)
+    _egress_base: int = field(init=False, default=0)
+
+    def run(self) -> RunResult:
+        """Carry it out; blocks for the film's length and some seconds. RunFailedError says why
+        not.
+        """
+        self._visits = self.scenario.visits(self.variant, self.seed)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        began_at = time.time()
+        with ExitStack() as stack:
+            work = Path(tempfile.mkdtemp(prefix="dp2p-", dir=_memory_folder()))
+            stack.callback(shutil.rmtree, work, ignore_errors=True)
+            hosts = len(self._visits)
+            if self.loopback:
+                self._stage = stack.enter_context(LoopbackStage(self.scenario, hosts, self.seed))
+            else:
+                self._stage = stack.enter_context(NamespaceStage(self.scenario, hosts, self.seed))
+            self._programs = Programs(self.folder)
+            stack.callback(self._programs.close)
+            self._crew = Crew(self._stage, self.scenario, self.film, work, self.ablations)
+            self._prepare()
+            busy = _MachineLoad()
+            self._watch()
+            return self._collect(began_at, busy.share())
+
+    # Preparation
+
+    def _prepare(self) -> None:
+        origin = self._start(ORIGIN, self._crew.origin())
+        self._await_daemon(ORIGIN, origin)
+        if self.variant is Variant.PEERS:
+            tracker = self._start(TRACKER, self._crew.tracker())
+            self._await_daemon(TRACKER, tracker)
+        self._egress_base = self._stage.egress_bytes()
+        early = [visit for visit in self._visits if self._comes_early(visit)]
+        if self.variant is Variant.PEERS:
+            for visit in early:
+                self._start_peer(visit.host)
+            for visit in early:
+                self._await_peer(visit.host)
+        for visit in early:
+            self._start_viewer(visit.host)
+        for visit in early:
+            self._await_prepared(self._viewers[visit.host])
+        self._begin = time.monotonic() + HEAD_START_S
+        self._plan(early)
+
+    def _comes_early(self, visit: Visit) -> bool:
+        return self.scenario.churn is None or visit.arrives_s <= 0
+
+    def _plan(self, early: list[Visit]) -> None:
+        for visit in self._visits:
+            if visit in early:
+                self._let_begin(visit)
+            else:
+                self._plan_arrival(visit)
+            if visit.leaves_s is not None:
+                self._at(visit.leaves_s, partial(self._leave, visit))
+        if self.variant is not Variant.PEERS:
+            return
+        if self.scenario.tracker_killed_at_s is not None:
+            self._at(self.scenario.tracker_killed_at_s, self._kill_tracker)
+        if self.scenario.origin_killed_when_held:
+            self._at(1.0, self._kill_origin_when_held)
+
+    def _plan_arrival(self, visit: Visit) -> None:
+        if self.variant is Variant.PEERS:
+            self._at(visit.arrives_s - DAEMON_LEAD_S, lambda: self._start_peer(visit.host))
+
+        def viewer() -> None:
+            self._start_viewer(visit.host)
+            self._let_begin(visit)
+
+        self._at(visit.arrives_s - VIEWER_LEAD_S, viewer)
+
+    def _start(self, name: str, command: list[str]) -> Program:
+        return self._programs.start(name, command)
+
+    def _start_peer(self, host: str) -> None:
+        command = self._crew.peer(host, prepared=self.scenario.cold)
+        environment = self._crew.peer_environment()
+        self._peers[host] = self._programs.start(host, command, environment)
+
+    def _start_viewer(self, host: str) -> None:
+        command = self._crew.viewer(host, self.variant is Variant.PEERS)
+        self._viewers[host] = self._programs.start(f"viewer-{host}", command)
+
+    def _await_peer(self, host: str) -> None:
+        if self.scenario.cold:
+            self._await_prepared(self._peers[host])
+        else:
+            self._await_daemon(host, self._peers[host])
+
+    def _await_daemon(self, host: str, program: Program) -> None:
+        until = time.monotonic() + READY_TIMEOUT_S
+        while program.running and time.monotonic() < until:
+            if wait_for(self._stage, host, "/readyz", time.monotonic() + 1.0):
+                return
+        raise RunFailedError(f"{host} was not ready in time; it last said:\n{program.tail()}")
+
+    def _await_prepared(self, program: Program) -> None:
+        until = time.monotonic() + READY_TIMEOUT_S
+        while not program.said(READY):
+            if not program.running or time.monotonic() > until:
+                raise RunFailedError(f"{program.name} did not start:\n{program.tail()}")
+            time.sleep(0.05)
+
+    def _let_begin(self, visit: Visit) -> None:
+        at_s = time.time() + self._begin - time.monotonic() + visit.arrives_s
+        if self.scenario.cold and visit.host in self._peers:
+            self._peers[visit.host].begin(at_s)
+        self._viewers[visit.host].begin(at_s)
+
+    # The film
+
+    def _at(self, at_s: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (self._begin + at_s, next(self._order), action))
+
+    def _watch(self) -> None:
+        last_arrival_s = max(visit.arrives_s for visit in self._visits)
+        # With churn the film's length is the experiment's: who comes last need not see the end.
+        length_s = self.scenario.film_s * (1.0 if self.scenario.churn else 1.5)
+        start_s = 0.0 if self.scenario.churn else last_arrival_s
+        deadline = self._begin + start_s + length_s + (0.0 if self.scenario.churn else TAIL_S)
+        next_sample = time.monotonic()
+        while time.monotonic() < deadline:
+            while self._events and self._events[0][0] <= time.monotonic():
+                heapq.heappop(self._events)[2]()
+            if time.monotonic() >= next_sample:
+                self._sample()
+                next_sample += SAMPLE_S
+                if self._all_done():
+                    return
+            wake = min(next_sample, self._events[0][0] if self._events else next_sample)
+            time.sleep(max(0.0, wake - time.monotonic()))
+        if not self.scenario.churn:
+            late = [host for host, viewer in self._viewers.items() if viewer.running]
+            self._notes.append(f"still playing when the run's time was over: {', '.join(late)}")
+
+    def _all_done(self) -> bool:
+        expected = len(self._viewers) == len(self._visits)
+        return expected and not any(viewer.running for viewer in self._viewers.values())
+
+    def _sample(self) -> None:
+        level = self._stage.egress_bytes() - self._egress_base
+        self._samples.append(Sample(time.monotonic() - self._begin, level))
+
+    def _leave(self, visit: Visit) -> None:
+        host = visit.host
+        self._gone.add(host)
+        viewer, peer = self._viewers[host], self._peers.get(host)
+        if peer is not None:
+            self._take_stats(host)
+        viewer.send(signal.SIGTERM)
+        if peer is None:
+            return
+        match visit.ending:
+            case Ending.KILL:
+                peer.send(signal.SIGKILL)
+            case Ending.STOP:
+                peer.send(signal.SIGSTOP)
+            case Ending.CUT:
+                self._stage.connect(host, False)
+
+    def _kill_tracker(self) -> None:
+        self._program(TRACKER).send(signal.SIGKILL)
+
+    def _kill_origin_when_held(self) -> None:
+        """Once every segment of the rungs in use is with some peer, the origin goes."""
+        stats = [answer for host in self._peers if (answer := self._ask(host, "/stats"))]
+        if stats and _all_held(stats, self.film):
+            self._notes.append(f"origin killed at {time.monotonic() - self._begin:.1f} s")
+            self._program(ORIGIN).send(signal.SIGKILL)
+        else:
+            self._at(time.monotonic() - self._begin + 0.5, self._kill_origin_when_held)
+
+    def _program(self, name: str) -> Program:
+        return next(program for program in self._programs.started if program.name == name)
+
+    # The end
+
+    def _collect(self, began_at: float, machine_busy: float) -> RunResult:
+        self._sample()
+        for host in self._peers:
+            if host not in self._gone:
+                self._take_stats(host)
+        swarms = self._ask(TRACKER, "/swarms") if self.variant is Variant.PEERS else None
+        for viewer in self._viewers.values():
+            viewer.send(signal.SIGTERM)
+        for viewer in self._viewers.values():
+            viewer.process.wait(10.0)
+        cpu_s = {program.name: program.note_cpu() for program in self._programs.started}
+        stage = self._stage.report()
+        return RunResult(
+            scenario=self.scenario.name,
+            variant=self.variant,
+            seed=self.seed,
+            loopback=self.loopback,
+            ablations=tuple(sorted(ablation.value for ablation in self.ablations)),
+            began_at=began_at,
+            duration_s=time.monotonic() - self._begin,
+            egress=tuple(self._samples),
+            visits=tuple(self._visits),
+            viewers={host: self._viewer_report(host) for host in self._viewers},
+            stats=self._stats,
+            swarms=swarms,
+            cpu_s=cpu_s,
+            machine_busy=machine_busy,
+            stage=stage,
+            notes=tuple(self._notes),
+        )
+
+    def _viewer_report(self, host: str) -> Any:
+        path = self._crew.viewer_result(host)
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError):
+            self._notes.append(f"{host}'s viewer left no report: {self._viewers[host].tail(3)}")
+            return None
+
+    def _take_stats(self, host: str) -> None:
+        self._stats[host] = self._ask(host, "/stats")
+
+    def _ask(self, host: str, path: str) -> Any:
+        try:
+            answer = self._stage.get(host, path)
+            return answer.json() if answer.status == 200 else None
+        except (OSError, ValueError) as error:
+            self._notes.append(f"{host} did not answer {path}: {error}")
+            return None
+
+
+class _MachineLoad:
+    """How busy all cores are, from its making on."""
+
+    def __init__(self) -> None:
+        self._total, self._idle = self._read()
+
+    def share(self) -> float:
+        total, idle = self._read()
+        passed = total - self._total
+        return 1 - (idle - self._idle) / passed if passed else 0.0
+
+    @staticmethod
+    def _read() -> tuple[int, int]:
+        fields = [
+            int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        ]
+        return sum(fields), fields[3] + fields[4]
+
+
+def _all_held(stats: list[Any], film: Film) -> bool:
+    """Whether the crowd holds all media of each representation that somebody has played from."""
+    held = {record["path"] for one in stats for record in one.get("segments", ())}
+    return bool(held) and film.siblings(held) <= held
+
+
+def _memory_folder() -> str | None:
+    """Twenty hosts have twenty disks: one disk that all share would be what is measured."""
+    shared = Path("/dev/shm")
+    free = shutil.disk_usage(shared).free if shared.is_dir() else 0
+    if free > 2 * 2**30:
+        return str(shared)
+    return None
+
+
+__all__ = ["LabUnavailableError", "Run", "RunFailedError", "RunResult"]

@@ -1,0 +1,150 @@
+"""Several scenarios, several seeds, three variants each: run in turn, saved and compared."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import define, field, frozen
+
+from dashp2p.lab import film as films
+from dashp2p.lab.figures import Check, Figures, checks, figures, guards
+from dashp2p.lab.film import Film
+from dashp2p.lab.run import Run, RunFailedError, RunResult
+from dashp2p.lab.scenario import Ablation, Scenario, Variant
+
+ATTEMPTS = 2
+"""A run that could not be carried out (a daemon that did not start) is tried again, once."""
+
+
+@frozen
+class Order:
+    """What somebody asked the lab for."""
+
+    scenarios: tuple[Scenario, ...]
+    seeds: tuple[int, ...]
+    variants: tuple[Variant, ...]
+    folder: Path
+    loopback: bool = False
+    ablations: frozenset[Ablation] = frozenset()
+    dash: Path | None = None
+    video: Path | None = None
+
+
+@define
+class Outcome:
+    """All runs of one scenario, and what they say."""
+
+    scenario: Scenario
+    ablations: tuple[str, ...] = ()
+    runs: dict[Variant, list[Figures]] = field(factory=dict)
+    failures: list[str] = field(factory=list)
+    notes: list[str] = field(factory=list)
+
+    def checks(self) -> list[Check]:
+        return checks(self.scenario, self.runs)
+
+    def guards(self) -> list[Check]:
+        return guards(self.runs.get(Variant.PEERS, ()))
+
+    def to_json(self) -> dict[str, Any]:
+        return plain(
+            {
+                "scenario": self.scenario,
+                "ablations": self.ablations,
+                "runs": self.runs,
+                "checks": self.checks(),
+                "guards": self.guards(),
+                "failures": self.failures,
+                "notes": self.notes,
+            }
+        )
+
+
+@define
+class Suite:
+    """Carries an order out. `say` hears one line for each run before it starts."""
+
+    order: Order
+    say: Callable[[str], None]
+    _lone: dict[tuple[Any, ...], Figures] = field(init=False, factory=dict)
+
+    def run(self, finished: Callable[[Outcome], None]) -> list[Outcome]:
+        """All scenarios in turn; `finished` hears each one's outcome, which is also saved."""
+        outcomes = []
+        for scenario in self.order.scenarios:
+            outcome = self._scenario(scenario)
+            path = self.order.folder / scenario.name / "outcome.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(outcome.to_json(), indent=1) + "\n")
+            finished(outcome)
+            outcomes.append(outcome)
+        return outcomes
+
+    def _scenario(self, scenario: Scenario) -> Outcome:
+        names = tuple(sorted(ablation.value for ablation in self.order.ablations))
+        outcome = Outcome(scenario, names)
+        film = self._film(scenario)
+        for seed in self.order.seeds:
+            for variant in self.order.variants:
+                found = self._one(scenario, variant, seed, film, outcome)
+                if found is not None:
+                    outcome.runs.setdefault(variant, []).append(found)
+        return outcome
+
+    def _film(self, scenario: Scenario) -> Film:
+        if self.order.dash is not None:
+            return films.from_folder(self.order.dash)
+        self.say(f"film of {scenario.film_s:g} s (made once, then kept)")
+        return films.make(scenario.film_s, scenario.ladder, self.order.video)
+
+    def _one(
+        self, scenario: Scenario, variant: Variant, seed: int, film: Film, outcome: Outcome
+    ) -> Figures | None:
+        key = (film, seed, scenario.links, scenario.player, scenario.buffer_s)
+        if variant is Variant.LONE and key in self._lone:
+            return self._lone[key]
+        self.say(f"{scenario.title}: {variant.value}, seed {seed}")
+        folder = self.order.folder / scenario.name / f"{variant.value}-{seed}"
+        for attempt in range(1, ATTEMPTS + 1):
+            run = Run(
+                scenario, variant, seed, film, folder, self.order.loopback, self.order.ablations
+            )
+            try:
+                result = run.run()
+            except RunFailedError as error:
+                outcome.failures.append(f"{variant.value}, seed {seed}, attempt {attempt}: {error}")
+                continue
+            found = figures(scenario, result)
+            save(result, found, folder / "run.json")
+            outcome.notes += [f"{variant.value}, seed {seed}: {note}" for note in result.notes]
+            if variant is Variant.LONE:
+                self._lone[key] = found
+            return found
+        return None
+
+
+def save(result: RunResult, found: Figures, path: Path) -> None:
+    """Everything that was measured, and what it boils down to."""
+    document = plain({"figures": found, "run": result})
+    path.write_text(json.dumps(document) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Attrs classes, enums, paths and tuples as JSON has them."""
+    if attrs.has(type(value)):
+        fields = attrs.fields(type(value))
+        return {one.name: plain(getattr(value, one.name)) for one in fields}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,39 @@
+"""What one viewer saw, from the report that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+
+@frozen
+class Viewing:
+    """One viewer's film."""
+
+    startup_s: float | None
+    """None: its film never began."""
+    stalls: int
+    stalled_s: float
+    mean_bitrate_bps: float | None
+    delivered: Mapping[str, int]
+    """Files that it got whole, with their sizes in bytes."""
+    finished: bool
+
+
+def read_viewing(report: Mapping[str, Any]) -> Viewing:
+    """Read a headless viewer's JSON report."""
+    startup_ms = report.get("startup_ms")
+    return Viewing(
+        startup_s=None if startup_ms is None else startup_ms / 1e3,
+        stalls=int(report.get("stalls") or 0),
+        stalled_s=float(report.get("stalled_ms") or 0) / 1e3,
+        mean_bitrate_bps=report.get("mean_bitrate_bps"),
+        delivered={
+            str(one["path"]): int(one["size_bytes"])
+            for one in report.get("segments") or ()
+            if one.get("complete", True)
+        },
+        finished=report.get("state") == "ended",
+    )
