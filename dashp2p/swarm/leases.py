@@ -61,6 +61,8 @@ class LeaseTable:
     _led_by: dict[bytes, set[_Key]] = field(factory=dict, init=False)
     _held_by: dict[bytes, set[int]] = field(factory=dict, init=False)
     _holdings: int = field(default=0, init=False)
+    segments_held: int = field(default=0, init=False)
+    """Segments with at least one live holder."""
     _deadlines: Deadlines[_Key] = field(factory=Deadlines, init=False)
     _ratings: LeaseRatings = field(init=False)
 
@@ -175,10 +177,6 @@ class LeaseTable:
     @property
     def live_leases(self) -> int:
         return len(self._deadlines)
-
-    @property
-    def segments_held(self) -> int:
-        return sum(1 for segment in self._segments.values() if segment.holders)
 
     def position_of(self, path: str) -> int | None:
         """The position that peers gave this path; informative, for people who ask."""
@@ -354,6 +352,7 @@ class LeaseTable:
         self._remove(segment, lease)
 
     def _hold(self, segment: SegmentLeases, peer: bytes, blocks: int) -> None:
+        self.segments_held += not segment.holders
         new, dropped = segment.hold(peer, blocks, self.rules.most_holders)
         if new:
             self._held_by.setdefault(peer, set()).add(segment.position)
@@ -367,6 +366,7 @@ class LeaseTable:
 
     def _forget(self, segment: SegmentLeases, peer: bytes) -> None:
         self._holdings -= 1
+        self.segments_held -= not segment.holders
         positions = self._held_by[peer]
         positions.discard(segment.position)
         if not positions:

@@ -345,6 +345,7 @@ class LeaseMachine(RuleBasedStateMachine):
         held = [(peer, p) for p, s in table._segments.items() for peer in s.holders]
         assert {(peer, p) for peer, ps in table._held_by.items() for p in ps} == set(held)
         assert table._holdings == len(held)
+        assert table.segments_held == len({position for _, position in held})
 
 
 class LeaseMachineTests(SynchronousTestCase):

@@ -1,0 +1,98 @@
+"""What the tracker remembers, behind one small interface that another store can implement.
+
+All of it is soft: the next announces rebuild it, so a registry may forget anything at any time.
+Methods are coroutines for the sake of stores that answer later; `now` is monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+from dashp2p.swarm.leases import Answer
+from dashp2p.tracker.addresses import Whereabouts
+from dashp2p.tracker.members import Neighbour
+from dashp2p.tracker.messages import Announce, LeaseCall
+
+
+@frozen
+class Welcome:
+    """The answer to an announce."""
+
+    interval_s: float
+    ttl_s: float
+    peers: Sequence[Neighbour]
+    swarm_peers: int
+
+
+@frozen
+class Holding:
+    """Who has a segment and who is fetching it, by id, in one swarm."""
+
+    swarm: bytes
+    position: int
+    leader: bytes | None
+    epoch: int
+    holders: tuple[bytes, ...]
+
+
+@frozen
+class SwarmSummary:
+    """A swarm in figures. `figures` are gauges and counters by name, `totals` the sums of what its
+    peers reported (see `MemoryRegistry`)."""
+
+    swarm: bytes
+    peers: int
+    figures: dict[str, float]
+    totals: dict[str, float]
+
+
+@frozen
+class PeerSummary:
+    """A peer as people who watch the swarm may see it: an id, never an address."""
+
+    peer: bytes
+    seen_s: float
+    """Seconds since its last announce."""
+    reached: bool
+    have: int
+    upload_bps: int
+    stats: dict[str, float]
+
+
+class Registry(Protocol):
+    """Swarms, their peers and their leases.
+
+    `announce` and `lease` raise Refused where the caller has to do something first.
+    """
+
+    async def announce(
+        self, announce: Announce, at: Whereabouts, now: float, reached: bool | None
+    ) -> Welcome:
+        """Note the peer (or forget it, when it stopped) and tell it of others. `reached`: whether
+        dialling back had success, None where that is not known."""
+
+    async def dialled(
+        self, swarm: bytes, peer: bytes, at: Whereabouts, port: int, reached: bool
+    ) -> None:
+        """Dialling back has ended; of no effect when the peer has moved meanwhile."""
+
+    async def lease(self, call: LeaseCall, now: float) -> list[Answer]:
+        """Note what the peer tells, then answer its wants in their order."""
+
+    async def holding(self, key: str, swarm: bytes | None, now: float) -> list[Holding]:
+        """Segments by path or position, in one swarm or all; the largest swarms first."""
+
+    async def swarms(self, now: float) -> list[SwarmSummary]:
+        """All swarms, the largest first."""
+
+    async def peers(self, swarm: bytes, now: float) -> list[PeerSummary]:
+        """The peers of a swarm, the latest first; empty where there is no such swarm."""
+
+    async def counters(self, now: float) -> dict[str, float]:
+        """Gauges and counters over all swarms, those that are gone included."""
+
+    async def expire(self, now: float) -> None:
+        """Forget peers and leases whose time is up."""
