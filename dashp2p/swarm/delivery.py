@@ -1,4 +1,4 @@
-"""One segment on its way here: which blocks came, which are asked of whom, and by when it is due."""
+"""One segment on its way here: which blocks came, which are asked of whom, when it is due."""
 
 from __future__ import annotations
 

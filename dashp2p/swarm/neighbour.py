@@ -1,4 +1,4 @@
-"""A peer that we hold a link to: what it has and is getting, how fast it is, whether it keeps word."""
+"""A peer that we hold a link to: what it has and is getting, how fast and reliable it is."""
 
 from __future__ import annotations
 

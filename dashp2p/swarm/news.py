@@ -1,4 +1,4 @@
-"""What neighbours are told: GETTING, GOT and GONE, gathered a little and only to whom it matters."""
+"""What neighbours are told: GETTING, GOT and GONE, gathered a little, where it matters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class News:
         self._getting(delivery, NO_DISTANCE, 0)
 
     def getting(self, delivery: Delivery, distance: int, blocks: int) -> None:
-        """These blocks are on their way to us. A distance that rises retracts the old word first."""
+        """These blocks are on their way. A distance that rises retracts the old word first."""
         if distance == delivery.distance and blocks == delivery.announced:
             return
         if delivery.announced and distance > delivery.distance:
@@ -55,9 +55,8 @@ class News:
         if rare and self.flush_at is None:
             self.flush_at = now + self.state.policy.news_delay_s
 
-    def whole(self, delivery: Delivery) -> None:
+    def whole(self, segment: int) -> None:
         """The segment is complete: everybody may ask for it."""
-        segment = delivery.entry.position
         self._parts.pop(segment, None)
         self._tell_lacking(segment, Got((SegmentBlocks(segment, WHOLE),)))
 

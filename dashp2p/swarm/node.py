@@ -89,7 +89,7 @@ class Node:
         if delivery is None:
             delivery = Delivery(entry, now, deadline_s)
             self.state.deliveries[entry.position] = delivery
-            if not self.sourcing.supplied(delivery) == delivery.full:
+            if self.sourcing.supplied(delivery) != delivery.full:
                 self.news.want(delivery)
         delivery.deadline_s = min(delivery.deadline_s, deadline_s)
         if waiting:
@@ -131,6 +131,14 @@ class Node:
         """These whole, verified segments are here (from an earlier run)."""
         for position in positions:
             self.state.have |= 1 << position
+
+    def found(self, entry: Entry, now: float) -> None:
+        """A whole, verified segment turned up here (in the cache of an earlier run)."""
+        delivery = self.state.deliveries.get(entry.position)
+        if delivery is not None:
+            self._end(delivery, now)
+        self.state.have |= 1 << entry.position
+        self.news.whole(entry.position)
 
     def evicted(self, segment: int) -> None:
         """The cache has dropped a segment."""
@@ -178,7 +186,7 @@ class Node:
         segment = delivery.entry.position
         self.state.have |= 1 << segment
         del self.state.deliveries[segment]
-        self.news.whole(delivery)
+        self.news.whole(segment)
         self.leading.complete(delivery, now)
 
     def refused(self, peer_id: bytes, entry: Entry, blocks: int, code: int, now: float) -> None:

@@ -47,7 +47,7 @@ class Outlet:
 
 @define(eq=False)
 class Spreading:
-    """What has been sent of one segment to those who swap: `sent` holds blocks sent once or more."""
+    """What has been sent of one segment to those who swap: `sent` once or more, `again` twice."""
 
     sent: int = 0
     again: int = 0

@@ -1,0 +1,140 @@
+"""A segment as a response's body: streamed as verified blocks come, no faster than it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Request
+from zope.interface import implementer
+
+from dashp2p.content.entry import Entry
+from dashp2p.peer.engine import Engine
+from dashp2p.peer.incoming import Incoming
+from dashp2p.peer.limits import PLAYER_CHUNK_BYTES
+from dashp2p.store.errors import StoreError
+
+log = Logger()
+
+
+@implementer(IPushProducer)
+class SegmentBody:
+    """Writes bytes `first` to `first + size_bytes - 1` of a segment.
+
+    `done` fires with True when all of them were written, False when the player left, and fails with
+    DeliveryFailed when the segment cannot be had. Nothing is written before the first bytes are
+    here, so that the caller can still answer with an error.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        engine: Engine,
+        entry: Entry,
+        first: int,
+        size_bytes: int,
+        before_first: Callable[[], None],
+    ) -> None:
+        self.done: Deferred[bool] = Deferred()
+        self.sent_bytes = 0
+        self._request = request
+        self._engine = engine
+        self._entry = entry
+        self._offset = first
+        self._left = size_bytes
+        self._before_first = before_first
+        self._incoming: Incoming | None = None
+        self._paused = False
+        self._writing = False
+        self._registered = False
+
+    def start(self, deadline_s: float) -> bool:
+        """Begin. True: the segment was here already."""
+        self._request.notifyFinish().addErrback(self._player_left)
+        self._incoming = self._engine.want(self._entry, deadline_s, self._more)
+        was_here = self._incoming is None
+        self._write()
+        return was_here
+
+    @property
+    def incoming(self) -> Incoming | None:
+        """The delivery that it waits for, if any."""
+        return self._incoming
+
+    def pauseProducing(self) -> None:
+        """The player does not keep up."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """The player reads on."""
+        self._paused = False
+        self._write()
+
+    def stopProducing(self) -> None:
+        """The connection is gone; notifyFinish tells."""
+        self._paused = True
+
+    def _more(self) -> None:
+        if self._incoming is not None and self._incoming.failed is not None:
+            self._end(Failure(DeliveryFailed(self._incoming.failed)))
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        if self._writing or self.done.called:
+            return
+        self._writing = True
+        try:
+            while not self._paused and self._left and not self.done.called:
+                if not self._write_chunk():
+                    return
+            if not self._left:
+                self._end(True)
+        finally:
+            self._writing = False
+
+    def _write_chunk(self) -> bool:
+        readable = self._engine.readable_bytes(self._entry, self._offset)
+        size = min(readable, self._left, PLAYER_CHUNK_BYTES)
+        if size <= 0:
+            return False
+        try:
+            data = self._engine.read(self._entry, self._offset, size)
+        except StoreError as error:
+            log.warn("{path} is not readable: {why}", path=self._entry.path, why=str(error))
+            self._end(Failure(DeliveryFailed(str(error))))
+            return False
+        if not self._registered:
+            self._registered = True
+            self._before_first()
+            self._request.registerProducer(self, True)
+        self._offset += size
+        self._left -= size
+        self.sent_bytes += size
+        self._request.write(data)
+        return True
+
+    def _player_left(self, reason: Failure) -> None:
+        self._registered = False
+        self._end(False)
+
+    def _end(self, result: bool | Failure) -> None:
+        if self.done.called:
+            return
+        if self._registered:
+            self._registered = False
+            self._request.unregisterProducer()
+        done = self.done
+        if isinstance(result, Failure):
+            done.errback(result)
+        else:
+            done.callback(result)
+        if self._incoming is not None:
+            self._engine.unwant(self._incoming, self._more)
+
+
+class DeliveryFailed(Exception):
+    """Neither the origin nor any neighbour has it."""

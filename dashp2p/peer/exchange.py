@@ -1,0 +1,250 @@
+"""All links of a peer: listening, dialling, one link for each pair, bans by key."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Protocol as Seam
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from dashp2p.peer.limits import (
+    BAN_S,
+    DIAL_TIMEOUT_S,
+    MAX_BANS,
+    MAX_DIALS,
+    MAX_LINKS,
+    MAX_LINKS_PER_ADDRESS,
+    WANTED_LINKS,
+)
+from dashp2p.peer.link import Link
+from dashp2p.wire.errors import Code
+from dashp2p.wire.frames import Event, GoAway, Have, Hello
+
+log = Logger()
+
+
+@frozen
+class Address:
+    """Where the tracker says that a peer listens: an IP address, never a name."""
+
+    peer_id: bytes
+    host: str
+    port: int
+
+
+class LinkEvents(Seam):
+    """What the exchange tells the engine about."""
+
+    def link_opened(self, link: Link, have: Have) -> None: ...
+    def link_received(self, link: Link, events: list[Event]) -> None: ...
+    def link_ready(self, link: Link) -> None: ...
+    def link_measured(self, link: Link, rtt_s: float) -> None: ...
+    def link_closed(self, link: Link) -> None: ...
+
+
+def tcp_endpoint(reactor: object) -> Callable[[str, int], IStreamClientEndpoint]:
+    """Dial IP addresses by TCP; a name is refused before it is looked up."""
+
+    def endpoint(host: str, port: int) -> IStreamClientEndpoint:
+        ipaddress.ip_address(host)
+        return HostnameEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT_S)
+
+    return endpoint
+
+
+class Exchange(Factory):
+    """Owner of the links. `hello` and `have` say what this peer tells new neighbours."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        endpoint: Callable[[str, int], IStreamClientEndpoint],
+        peer_id: bytes,
+        hello: Callable[[], Hello],
+        have: Callable[[], Have],
+    ) -> None:
+        self.links: dict[bytes, Link] = {}
+        self.events: LinkEvents | None = None
+        self.refused_links = 0
+        self.hello = hello
+        self.have = have
+        self._clock = clock
+        self._endpoint = endpoint
+        self._peer_id = peer_id
+        self._all: set[Link] = set()
+        self._dialling: dict[bytes, Deferred[IProtocol]] = {}
+        self._bans: OrderedDict[bytes, float] = OrderedDict()
+        self._stopping = False
+
+    # --- connecting -------------------------------------------------------------------------
+
+    def buildProtocol(self, addr: IAddress | None) -> Link | None:
+        """A link for somebody who dials us."""
+        host = getattr(addr, "host", "")
+        same = sum(1 for link in self._all if not link.dialled and link.address == host)
+        crowded = same >= MAX_LINKS_PER_ADDRESS and not _is_loopback(host)
+        if self._stopping or crowded or len(self._all) >= MAX_LINKS:
+            self.refused_links += 1
+            return None
+        return self._make(dialled=False)
+
+    def _make(self, dialled: bool) -> Link:
+        link = Link(self, self._clock, dialled)
+        self._all.add(link)
+        return link
+
+    def dial(self, addresses: Iterable[Address]) -> None:
+        """Connect to these peers, as far as links are wanted."""
+        for address in addresses:
+            if len(self.links) + len(self._dialling) >= WANTED_LINKS:
+                return
+            if len(self._dialling) >= MAX_DIALS or self._stopping:
+                return
+            if self._may_dial(address):
+                self._connect(address)
+
+    def _may_dial(self, address: Address) -> bool:
+        return (
+            address.peer_id != self._peer_id
+            and address.peer_id not in self.links
+            and address.peer_id not in self._dialling
+            and not self.is_banned(address.peer_id)
+        )
+
+    def _connect(self, address: Address) -> None:
+        try:
+            endpoint = self._endpoint(address.host, address.port)
+        except ValueError:
+            log.warn("the tracker gave no address of {peer}", peer=address.peer_id.hex())
+            return
+        factory = Factory.forProtocol(lambda: self._make(dialled=True))
+        factory.noisy = False
+        dialling = endpoint.connect(factory)
+        self._dialling[address.peer_id] = dialling
+
+        def done(result: object) -> None:
+            self._dialling.pop(address.peer_id, None)
+            if isinstance(result, Failure):
+                log.debug("{peer} cannot be reached", peer=address.peer_id.hex()[:12])
+                result.trap(ConnectError, Exception)
+
+        dialling.addBoth(done)
+
+    # --- what links ask and tell ------------------------------------------------------------
+
+    def admits(self, link: Link, hello: Hello) -> Code | None:
+        """Whether to go on after the other's HELLO; a code says no."""
+        if self._stopping:
+            return Code.SHUTTING_DOWN
+        if hello.swarm_id != self.hello().swarm_id or link.peer_id == self._peer_id:
+            return Code.UNAUTHORISED
+        if self.is_banned(link.peer_id):
+            return Code.UNAUTHORISED
+        existing = self.links.get(link.peer_id)
+        if existing is None:
+            return None
+        if existing.dialled == link.dialled or self._dialler(existing) < self._dialler(link):
+            return Code.BUSY
+        existing.close(Code.BUSY, "one link is enough")
+        self._forget(existing)
+        return None
+
+    def _dialler(self, link: Link) -> bytes:
+        """Of two links between the same peers, the one that the lower id dialled stays."""
+        return self._peer_id if link.dialled else link.peer_id
+
+    def opened(self, link: Link, have: Have) -> None:
+        """A link is ready for use."""
+        existing = self.links.get(link.peer_id)
+        if existing is not None and existing is not link:
+            if self._dialler(existing) <= self._dialler(link):
+                link.close(Code.BUSY, "one link is enough")
+                return
+            existing.close(Code.BUSY, "one link is enough")
+            self._forget(existing)
+        self.links[link.peer_id] = link
+        if self.events is not None:
+            self.events.link_opened(link, have)
+
+    def received(self, link: Link, events: list[Event]) -> None:
+        """Frames came on an open link."""
+        if self.events is not None and self.links.get(link.peer_id) is link:
+            self.events.link_received(link, events)
+
+    def ready(self, link: Link) -> None:
+        """A link has taken what it was given."""
+        if self.events is not None and self.links.get(link.peer_id) is link:
+            self.events.link_ready(link)
+
+    def measured(self, link: Link, rtt_s: float) -> None:
+        """A ping came back."""
+        if self.events is not None and self.links.get(link.peer_id) is link:
+            self.events.link_measured(link, rtt_s)
+
+    def closed(self, link: Link) -> None:
+        """A connection is gone."""
+        self._all.discard(link)
+        self._forget(link)
+
+    def _forget(self, link: Link) -> None:
+        if self.links.get(link.peer_id) is link:
+            del self.links[link.peer_id]
+            if self.events is not None:
+                self.events.link_closed(link)
+
+    # --- bans -------------------------------------------------------------------------------
+
+    def ban(self, peer_id: bytes) -> None:
+        """Nothing to do with that key for an hour."""
+        self._bans[peer_id] = self._clock.seconds() + BAN_S
+        self._bans.move_to_end(peer_id)
+        while len(self._bans) > MAX_BANS:
+            self._bans.popitem(last=False)
+        link = self.links.get(peer_id)
+        if link is not None:
+            link.close(Code.INTEGRITY, "a block that you sent is not what the origin published")
+            self._forget(link)
+
+    def is_banned(self, peer_id: bytes) -> bool:
+        """Whether a ban is in force."""
+        until = self._bans.get(peer_id)
+        return until is not None and self._clock.seconds() < until
+
+    @property
+    def banned(self) -> int:
+        """How many keys are banned."""
+        return sum(1 for peer_id in self._bans if self.is_banned(peer_id))
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def go_away(self) -> None:
+        """Take no more links and tell neighbours not to ask for more."""
+        self._stopping = True
+        for dialling in list(self._dialling.values()):
+            dialling.cancel()
+        for link in self.links.values():
+            if not link.is_closed and link.is_open:
+                link.send(GoAway(int(Code.SHUTTING_DOWN)))
+
+    def close(self) -> None:
+        """Close all links."""
+        for link in list(self._all):
+            link.abort()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,47 @@
+"""Bounds of the peer daemon (design D10). Names carry their units."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_LINKS: Final = 50
+"""Open links, both ways."""
+WANTED_LINKS: Final = 30
+"""Links that we dial for; the rest is left to others who dial us."""
+MAX_LINKS_PER_ADDRESS: Final = 64
+"""Links from one address; loopback is exempt. Behind a NAT many peers share one."""
+MAX_DIALS: Final = 16
+"""Dials under way at a time."""
+DIAL_TIMEOUT_S: Final = 3.0
+HANDSHAKE_S: Final = 10.0
+PING_S: Final = 30.0
+SILENCE_S: Final = 90.0
+WRITE_QUEUE_BYTES: Final = 2 * 1024 * 1024
+"""What may wait for a neighbour that does not read, before it is dropped."""
+UNSENT_LOW_WATER_BYTES: Final = 32 * 1024
+"""What the kernel may hold unsent on a link: more would make urgent blocks queue behind others."""
+CLOSE_S: Final = 2.0
+"""How long a link may take to close."""
+BAN_S: Final = 3600.0
+MAX_BANS: Final = 4096
+MAX_SIGNATURE_BYTES: Final = 4096
+MAX_TRACKER_BYTES: Final = 256 * 1024
+TRACKER_TIMEOUT_S: Final = 3.0
+ORIGIN_CONNECT_S: Final = 3.0
+ORIGIN_SILENCE_S: Final = 8.0
+ORIGIN_CONNECTIONS: Final = 8
+INDEX_RETRY_S: Final = 2.0
+INDEX_RETRY_MAX_S: Final = 30.0
+INDEX_WAIT_S: Final = 4.0
+"""How long a player's request waits for the index before it is passed through."""
+MAX_PATH_CHARS: Final = 1024
+MAX_SESSIONS: Final = 64
+MAX_RECORDS: Final = 120
+MAX_QOE_BYTES: Final = 8 * 1024
+PLAYER_STALLED_S: Final = 600.0
+"""A player that pauses takes no byte for minutes."""
+PLAYER_CHUNK_BYTES: Final = 128 * 1024
+MAX_UNPROVEN_BYTES: Final = 4 * 1024 * 1024
+"""Blocks of one segment that wait for the hashes to check them by."""
+STOP_S: Final = 10.0
+"""How long a stopping daemon lets what is under way end."""

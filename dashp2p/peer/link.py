@@ -1,0 +1,263 @@
+"""One TCP connection to another peer: bytes to the session, its events to the exchange."""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol as Seam
+
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPullProducer,
+    IReactorTime,
+    ITCPTransport,
+    ITransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from dashp2p.content.keys import peer_id as peer_id_of
+from dashp2p.peer.limits import (
+    CLOSE_S,
+    HANDSHAKE_S,
+    PING_S,
+    SILENCE_S,
+    UNSENT_LOW_WATER_BYTES,
+    WRITE_QUEUE_BYTES,
+)
+from dashp2p.wire.errors import Code, LocalProtocolError, ProtocolError
+from dashp2p.wire.frames import (
+    Error,
+    Event,
+    Frame,
+    Have,
+    Hello,
+    Ping,
+    Pong,
+)
+from dashp2p.wire.session import Session
+
+log = Logger()
+
+RECEIVE_BYTES = 256 * 1024
+
+
+class LinkOwner(Seam):
+    """Whom a link reports to."""
+
+    def hello(self) -> Hello: ...
+    def have(self) -> Have: ...
+    def admits(self, link: Link, hello: Hello) -> Code | None: ...
+    def opened(self, link: Link, have: Have) -> None: ...
+    def received(self, link: Link, events: list[Event]) -> None: ...
+    def ready(self, link: Link) -> None: ...
+    def measured(self, link: Link, rtt_s: float) -> None: ...
+    def closed(self, link: Link) -> None: ...
+
+
+@implementer(IPullProducer)
+class Link(Protocol):
+    """`dialled` says which side called. The transport pulls: one frame of data at a time."""
+
+    transport: ITransport
+
+    def __init__(self, owner: LinkOwner, clock: IReactorTime, dialled: bool) -> None:
+        self.session = Session()
+        self.dialled = dialled
+        self.peer_id = b""
+        self.hello: Hello | None = None
+        self.is_open = False
+        self.is_closed = False
+        self._owner = owner
+        self._clock = clock
+        self._queued_bytes = 0
+        self._producing = False
+        self._timer: IDelayedCall | None = None
+        self._heard_at = 0.0
+        self._pings: dict[int, float] = {}
+        self._ping_token = 0
+
+    # --- the connection ---------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        self._tune()
+        self._timer = self._clock.callLater(HANDSHAKE_S, self._late)
+        self.transport.registerProducer(self, False)  # type: ignore[attr-defined]
+        self._producing = True
+        self.send(self._owner.hello())
+
+    def _tune(self) -> None:
+        if not ITCPTransport.providedBy(self.transport):
+            return
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        self.transport.bufferSize = RECEIVE_BYTES  # type: ignore[attr-defined]
+        handle = self.transport.getHandle()  # type: ignore[attr-defined]
+        if isinstance(handle, socket.socket) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LOW_WATER_BYTES)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._producing = False
+        self._stop_timer()
+        if not self.is_closed:
+            self.is_closed = True
+        self._owner.closed(self)
+
+    def close(self, code: Code | None = None, text: str = "") -> None:
+        """End the link, with a reason if there is one; what is queued may still leave."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._stop_timer()
+        if code is not None:
+            try:
+                self.session.send(Error(int(code), text))
+            except LocalProtocolError:
+                log.debug("link to {peer} closed before it could be told", peer=self.name)
+            self._flush()
+        self._unregister()
+        self.transport.loseConnection()
+        self._timer = self._clock.callLater(CLOSE_S, self._abort)
+
+    def abort(self) -> None:
+        """Cut the link at once."""
+        self.is_closed = True
+        self._stop_timer()
+        self._abort()
+
+    def _abort(self) -> None:
+        self._timer = None
+        self._unregister()
+        self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def _unregister(self) -> None:
+        if self._producing:
+            self._producing = False
+            self.transport.unregisterProducer()  # type: ignore[attr-defined]
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    @property
+    def name(self) -> str:
+        """The other side's id, shortened: for logs."""
+        return self.peer_id.hex()[:12] or "?"
+
+    @property
+    def address(self) -> str:
+        """The other side's host, for limits by address; never logged."""
+        return str(getattr(self.transport.getPeer(), "host", ""))
+
+    # --- sending ----------------------------------------------------------------------------
+
+    def send(self, frame: Frame) -> int | None:
+        """Send a frame; for a Request its id. Raises LocalProtocolError as the session does."""
+        if self.is_closed:
+            return None
+        request_id = self.session.send(frame)
+        self._flush()
+        return request_id
+
+    def _flush(self) -> None:
+        parts = self.session.data_to_send()
+        if not parts:
+            return
+        self._queued_bytes += sum(map(len, parts))
+        self.transport.writeSequence(parts)
+        if self._queued_bytes > WRITE_QUEUE_BYTES and not self.is_closed:
+            log.warn("link to {peer} dropped: it does not read", peer=self.name)
+            self.abort()
+
+    def resumeProducing(self) -> None:
+        """The transport has taken everything: there is room for the next frame of data."""
+        self._queued_bytes = 0
+        if self.is_open and not self.is_closed:
+            self._owner.ready(self)
+
+    def stopProducing(self) -> None:
+        """The transport is gone; connectionLost follows."""
+        self._producing = False
+
+    # --- receiving --------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.is_closed:
+            return
+        self._heard_at = self._clock.seconds()
+        try:
+            events = self.session.receive_data(data)
+        except ProtocolError as error:
+            log.warn("link to {peer} broke the protocol: {why}", peer=self.name, why=error.text)
+            self._take(list(error.events))
+            self._flush()
+            self.close()
+            return
+        self._take(events)
+        self._flush()
+
+    def _take(self, events: list[Event]) -> None:
+        later: list[Event] = []
+        for event in events:
+            if self.is_closed:
+                return
+            if self.is_open:
+                later.append(event)
+            else:
+                self._greet(event)
+        if later:
+            self._serve(later)
+
+    def _greet(self, event: Event) -> None:
+        if isinstance(event, Hello):
+            self.peer_id = peer_id_of(event.public_key)
+            self.hello = event
+            refusal = self._owner.admits(self, event)
+            if refusal is not None:
+                self.close(refusal)
+            else:
+                self.send(self._owner.have())
+        elif isinstance(event, Have):
+            self.is_open = True
+            self._stop_timer()
+            self._timer = self._clock.callLater(0, self._ping)
+            self._owner.opened(self, event)
+        elif isinstance(event, Error):
+            self.close()
+
+    def _serve(self, events: list[Event]) -> None:
+        passed: list[Event] = []
+        for event in events:
+            if isinstance(event, Pong):
+                sent_at = self._pings.pop(event.token, None)
+                if sent_at is not None:
+                    self._owner.measured(self, self._clock.seconds() - sent_at)
+            elif isinstance(event, Error):
+                log.info("link to {peer} closed there: {why}", peer=self.name, why=event.text)
+                self._owner.received(self, passed)
+                self.close()
+                return
+            elif not isinstance(event, Ping):
+                passed.append(event)
+        if passed:
+            self._owner.received(self, passed)
+
+    # --- time -------------------------------------------------------------------------------
+
+    def _late(self) -> None:
+        self._timer = None
+        self.close(Code.BAD_REQUEST, "the handshake took too long")
+
+    def _ping(self) -> None:
+        now = self._clock.seconds()
+        self._timer = None
+        if now - self._heard_at > SILENCE_S:
+            self.abort()
+            return
+        self._ping_token += 1
+        self._pings = {self._ping_token: now}
+        self.send(Ping(self._ping_token))
+        if not self.is_closed:
+            self._timer = self._clock.callLater(PING_S, self._ping)

@@ -1,0 +1,139 @@
+"""Staying in the swarm: announces, often while neighbours are few, and dialling whom they name."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from dashp2p.peer.exchange import Exchange
+from dashp2p.peer.limits import WANTED_LINKS
+from dashp2p.peer.tracker_client import Announced, TrackerClient, TrackerError
+
+log = Logger()
+
+EAGER_DELAYS_S = (0.15, 0.5, 1.0, 2.0, 4.0)
+"""A crowd that joins in one second must still find itself."""
+ENOUGH_LINKS = 8
+RETRY_MAX_S = 60.0
+
+
+def local_address_towards(url: str) -> str | None:
+    """The address of this machine that packets to `url`'s host would carry. Sends nothing."""
+    parts = urlsplit(url)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((parts.hostname or "", parts.port or 80))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return None
+
+
+class Membership:
+    """Announces until stopped. Reconnects with jittered back-off, which a success resets."""
+
+    def __init__(
+        self,
+        tracker: TrackerClient,
+        exchange: Exchange,
+        clock: IReactorTime,
+        rng: random.Random,
+        swarm_id: bytes,
+        public_key: bytes,
+        port: int,
+        private: list[str],
+        upload_bps: int,
+        have: Callable[[], int],
+        stats: Callable[[], Mapping[str, float]],
+    ) -> None:
+        self.announced_at: float | None = None
+        self.reachable: bool | None = None
+        self.swarm_peers = 0
+        self._tracker = tracker
+        self._exchange = exchange
+        self._clock = clock
+        self._rng = rng
+        self._swarm_id = swarm_id
+        self._public_key = public_key
+        self._port = port
+        self._private = private
+        self._upload_bps = upload_bps
+        self._have = have
+        self._stats = stats
+        self._timer: IDelayedCall | None = None
+        self._job: Deferred[None] | None = None
+        self._failures = 0
+        self._eager = 0
+        self._stopped = False
+
+    def start(self) -> Deferred[None]:
+        """Announce for the first time; fires when that was tried."""
+        return self._begin("started")
+
+    async def stop(self) -> None:
+        """Tell the tracker that we leave, if it answers soon."""
+        self._stopped = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self._job is not None:
+            self._job.cancel()
+        if self.announced_at is not None:
+            try:
+                await self._announce("stopped")
+            except TrackerError as error:
+                log.info("the tracker does not hear that we leave: {why}", why=str(error))
+
+    def _begin(self, event: str) -> Deferred[None]:
+        self._timer = None
+        self._job = Deferred.fromCoroutine(self._round(event))
+        return self._job
+
+    async def _round(self, event: str) -> None:
+        try:
+            answer = await self._announce(event)
+        except CancelledError:
+            return
+        except TrackerError as error:
+            self._failures += 1
+            if self.reachable is not False:
+                log.warn("{why}; trying again", why=str(error))
+            self.reachable = False
+            delay_s = min(RETRY_MAX_S, 1.5**self._failures) * (0.5 + self._rng.random())
+            self._again("started" if self.announced_at is None else "update", delay_s)
+            return
+        self._failures = 0
+        self.reachable = True
+        self.announced_at = self.announced_at or self._clock.seconds()
+        self.swarm_peers = answer.swarm_peers
+        self._exchange.dial(answer.peers)
+        self._again("update", self._interval_s(answer))
+
+    def _interval_s(self, answer: Announced) -> float:
+        wanted = min(ENOUGH_LINKS, answer.swarm_peers - 1)
+        few = len(self._exchange.links) < wanted or answer.swarm_peers < 3
+        if few and self._eager < len(EAGER_DELAYS_S):
+            self._eager += 1
+            return EAGER_DELAYS_S[self._eager - 1] * (0.75 + self._rng.random() / 2)
+        return answer.interval_s * (0.9 + self._rng.random() / 5)
+
+    def _again(self, event: str, delay_s: float) -> None:
+        if not self._stopped:
+            self._timer = self._clock.callLater(delay_s, self._begin, event)
+
+    async def _announce(self, event: str) -> Announced:
+        return await self._tracker.announce(
+            swarm_id=self._swarm_id,
+            event=event,
+            port=self._port,
+            private=self._private,
+            wanted=WANTED_LINKS if event != "stopped" else 0,
+            upload_bps=self._upload_bps,
+            have=self._have(),
+            public_key=self._public_key,
+            stats=self._stats(),
+        )

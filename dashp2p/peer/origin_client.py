@@ -1,0 +1,183 @@
+"""Fetching from the origin: parts of files, within bounds, given up when the origin goes silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
+
+from dashp2p.peer.limits import ORIGIN_CONNECT_S, ORIGIN_SILENCE_S
+
+
+class OriginError(Exception):
+    """The origin did not give what was asked. `status` is its HTTP status, if it answered."""
+
+    def __init__(self, why: str, status: int | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class _Body(Protocol):
+    """Hands a body on piece by piece; gives up after a silence or beyond the size."""
+
+    def __init__(
+        self, take: Callable[[bytes], None], limit_bytes: int, clock: IReactorTime
+    ) -> None:
+        self.done: Deferred[int] = Deferred(self._cancel)
+        self._take = take
+        self._left = limit_bytes
+        self._size = 0
+        self._clock = clock
+        self._timer: IDelayedCall | None = clock.callLater(ORIGIN_SILENCE_S, self._silent)
+        self._failure: OriginError | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._failure is not None or self.done.called:
+            return
+        if len(data) > self._left:
+            self._fail(OriginError("the origin sent more than was asked for"))
+            return
+        self._left -= len(data)
+        self._size += len(data)
+        if self._timer is not None:
+            self._timer.reset(ORIGIN_SILENCE_S)
+        self._take(data)
+
+    def _silent(self) -> None:
+        self._timer = None
+        self._fail(OriginError("the origin went silent"))
+
+    def _fail(self, error: OriginError) -> None:
+        self._failure = error
+        self._stop()
+
+    def _cancel(self, done: Deferred[int]) -> None:
+        self._failure = OriginError("no longer wanted")
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.transport is not None:
+            self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self.done.called:
+            return
+        if self._failure is not None:
+            self.done.errback(self._failure)
+        elif reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(self._size)
+        else:
+            self.done.errback(OriginError("the origin broke off"))
+
+
+class OriginClient:
+    """`base_url` is the folder of the presentation, as in http://origin:9000/dash."""
+
+    def __init__(self, http: HTTPClient, clock: IReactorTime, base_url: str) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._http = http
+        self._clock = clock
+
+    def url(self, path: str) -> str:
+        """The address of a file of the presentation."""
+        return f"{self.base_url}/{quote(path, safe='/-._~!$&()*+,;=:@')}"
+
+    async def open(
+        self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+    ) -> IResponse:
+        """A response whose body has not been read. Raises OriginError when there is none.
+
+        Redirects are not followed: only the configured origin is asked.
+        """
+        try:
+            response: IResponse = await self._http.request(
+                method,
+                self.url(path),
+                headers=Headers({name: [value] for name, value in (headers or {}).items()}),
+                unbuffered=True,
+                allow_redirects=False,
+                timeout=ORIGIN_CONNECT_S + ORIGIN_SILENCE_S,
+            )
+        except CancelledError:
+            raise
+        except Exception as error:
+            raise OriginError(f"the origin does not answer: {error!r}") from error
+        return response
+
+    async def fetch(
+        self, path: str, first: int, size: int, whole: bool, take: Callable[[bytes], None]
+    ) -> None:
+        """`size` bytes from offset `first`, handed to `take` as they come. Raises OriginError.
+
+        `whole` says that this is the whole file, so that no Range is needed.
+        """
+        headers = {} if whole else {"Range": f"bytes={first}-{first + size - 1}"}
+        headers["Accept-Encoding"] = "identity"
+        response = await self.open(path, headers)
+        skip = self._offset_of_body(response, first, size, whole)
+        got = await self.read(response, skip + size, _skipping(take, skip) if skip else take)
+        if got != skip + size:
+            raise OriginError(f"the origin gave {got - skip} bytes of {size}")
+
+    def _offset_of_body(self, response: IResponse, first: int, size: int, whole: bool) -> int:
+        if response.code == 206 and not whole:
+            values = response.headers.getRawHeaders("Content-Range") or [""]
+            if not values[0].startswith(f"bytes {first}-{first + size - 1}/"):
+                self.discard(response)
+                raise OriginError("the origin answered with another range")
+            return 0
+        if response.code == 200 and (whole or first == 0):
+            return 0
+        self.discard(response)
+        raise OriginError(f"the origin answered {response.code}", response.code)
+
+    async def fetch_small(self, path: str, limit_bytes: int) -> bytes:
+        """A whole small file. Raises OriginError, with its status when it is not 200."""
+        response = await self.open(path, {"Accept-Encoding": "identity"})
+        if response.code != 200:
+            self.discard(response)
+            raise OriginError(f"the origin answered {response.code}", response.code)
+        pieces: list[bytes] = []
+        await self.read(response, limit_bytes, pieces.append)
+        return b"".join(pieces)
+
+    async def read(
+        self, response: IResponse, limit_bytes: int, take: Callable[[bytes], None]
+    ) -> int:
+        """The body, piece by piece; answers its size. Raises OriginError. Cancel to stop it."""
+        body = _Body(take, limit_bytes, self._clock)
+        response.deliverBody(body)
+        return await body.done
+
+    def discard(self, response: IResponse) -> None:
+        """Close a response whose body is of no use."""
+        body = _Body(lambda data: None, 0, self._clock)
+        body.done.addErrback(lambda failure: failure.trap(OriginError))
+        response.deliverBody(body)
+        if not body.done.called:
+            body.done.cancel()
+
+
+def _skipping(take: Callable[[bytes], None], skip: int) -> Callable[[bytes], None]:
+    left = skip
+
+    def take_after(data: bytes) -> None:
+        nonlocal left
+        if left >= len(data):
+            left -= len(data)
+        else:
+            take(data[left:])
+            left = 0
+
+    return take_after

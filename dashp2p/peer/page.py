@@ -1,0 +1,139 @@
+"""The player's own face of the peer, served by Klein: page, figures, QoE, health, metrics."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from klein import Klein
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+from twisted.web.static import File
+
+from dashp2p.peer.limits import MAX_QOE_BYTES
+from dashp2p.peer.sessions import QoeRefused, Sessions
+from dashp2p.peer.stats import Stats
+from dashp2p.web.cors import CorsPolicy
+from dashp2p.web.health import Reasons, healthz, readyz
+from dashp2p.web.json import BadRequest, error_body, json_body, read_json
+from dashp2p.web.metrics import Metrics
+from dashp2p.web.private import REFUSAL, may_see
+
+POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    b"media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    b"frame-ancestors 'none'"
+)
+
+
+def client_folder() -> Path | None:
+    """Where the player page lies: in the checkout, or beside an installed wheel."""
+    places = (
+        Path(__file__).resolve().parents[2] / "public" / "client",
+        Path(sys.prefix) / "share" / "dashp2p" / "client",
+    )
+    return next((place for place in places if (place / "client.html").is_file()), None)
+
+
+class ClientFolder(File):
+    """The page's files, with the headers that keep foreign code out of it."""
+
+    def render_GET(self, request: Request) -> Any:  # Twisted's name
+        request.setHeader(b"Content-Security-Policy", POLICY)
+        request.setHeader(b"Cache-Control", b"no-cache")
+        request.setHeader(b"Referrer-Policy", b"no-referrer")
+        return super().render_GET(request)
+
+    def directoryListing(self) -> Resource:  # noqa: N802  # Twisted's name
+        child: Resource = self.childNotFound
+        return child
+
+
+class Page:
+    """Routes of the player's listener besides /dash/."""
+
+    app = Klein()
+
+    def __init__(
+        self,
+        folder: Path | None,
+        stats: Stats,
+        sessions: Sessions,
+        metrics: Metrics,
+        ready: Reasons,
+        cors: CorsPolicy,
+    ) -> None:
+        self._folder = folder
+        self._stats = stats
+        self._sessions = sessions
+        self._metrics = metrics
+        self._ready = ready
+        self._cors = cors
+
+    def resource(self) -> Resource:
+        """The routes as a resource."""
+        made: Resource = self.app.resource()
+        return made
+
+    @app.route("/", methods=["GET", "HEAD"])
+    def root(self, request: Request) -> bytes:
+        """The page is at /client/."""
+        request.setResponseCode(302)
+        request.setHeader(b"Location", b"/client/")
+        return b""
+
+    @app.route("/client/", methods=["GET", "HEAD"], branch=True)
+    def client(self, request: Request) -> Any:
+        """The page and what belongs to it."""
+        if self._folder is None:
+            return error_body(
+                request, 404, "the player page is not installed; --client FOLDER says where it lies"
+            )
+        folder = ClientFolder(str(self._folder))
+        folder.indexNames = ["client.html"]
+        return folder
+
+    @app.route("/stats", methods=["GET", "HEAD"])
+    def stats(self, request: Request) -> bytes:
+        """The figures of this peer."""
+        if not (may_see(request) or self._cors.apply(request)):
+            return error_body(request, 403, REFUSAL)
+        return json_body(request, self._stats.document())
+
+    @app.route("/qoe", methods=["POST"])
+    def qoe(self, request: Request) -> bytes:
+        """A page's report of how it plays."""
+        if not self._cors.apply(request):
+            return error_body(request, 403, "pages of that site may not use this peer")
+        try:
+            self._sessions.report(read_json(request, MAX_QOE_BYTES), self._stats.engine.now)
+        except BadRequest as error:
+            return error_body(request, error.code, error.message)
+        except QoeRefused as error:
+            return error_body(request, 400, str(error))
+        request.setResponseCode(204)
+        return b""
+
+    @app.route("/qoe", methods=["OPTIONS"])
+    def qoe_preflight(self, request: Request) -> bytes:
+        """May another site's page report?"""
+        return self._cors.preflight(request)
+
+    @app.route("/healthz", methods=["GET", "HEAD"])
+    def healthz(self, request: Request) -> bytes:
+        """The daemon's loop runs."""
+        return healthz(request)
+
+    @app.route("/readyz", methods=["GET", "HEAD"])
+    def readyz(self, request: Request) -> bytes:
+        """It can do its work, or what keeps it from that."""
+        return readyz(request, self._ready())
+
+    @app.route("/metrics", methods=["GET", "HEAD"])
+    def metrics(self, request: Request) -> bytes:
+        """For Prometheus."""
+        if not may_see(request):
+            return error_body(request, 403, REFUSAL)
+        request.setHeader(b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
+        return self._metrics.render()

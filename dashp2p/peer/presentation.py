@@ -1,0 +1,188 @@
+"""Learning what there is to deliver: the signature from the origin, the index from the swarm.
+
+The origin's key is the pinned one, or the first that this origin showed (remembered in the cache
+folder). With no index at the origin the presentation is passed through, and nothing is shared.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from dashp2p.content.atomic import write_atomically
+from dashp2p.content.index import SIGNATURE_NAME, Index, IndexRefused, IndexSignature, parse_index
+from dashp2p.peer.limits import INDEX_RETRY_MAX_S, INDEX_RETRY_S, MAX_SIGNATURE_BYTES
+from dashp2p.peer.origin_client import OriginClient, OriginError
+
+log = Logger()
+
+MAX_KNOWN_ORIGINS = 1024
+
+
+@define(eq=False)
+class KnownOrigins:
+    """Which key each origin showed first (trust on first use)."""
+
+    file: Path | None
+    _keys: dict[str, str] = field(factory=dict)
+
+    def load(self) -> None:
+        """Read what earlier runs learned. A file that cannot be read counts as none, and is said."""
+        if self.file is None or not self.file.exists():
+            return
+        try:
+            keys = json.loads(self.file.read_text())
+            self._keys = {str(url): str(key) for url, key in keys.items()}
+        except (OSError, ValueError, AttributeError) as error:
+            log.warn("known origins cannot be read, and are learned anew: {why}", why=str(error))
+
+    def key_of(self, url: str) -> bytes | None:
+        """The key to expect of an origin."""
+        known = self._keys.get(url)
+        return None if known is None else bytes.fromhex(known)
+
+    def learn(self, url: str, key: bytes) -> None:
+        """Remember the key of an origin seen for the first time."""
+        if len(self._keys) >= MAX_KNOWN_ORIGINS:
+            self._keys.pop(next(iter(self._keys)))
+        self._keys[url] = key.hex()
+        if self.file is None:
+            return
+        try:
+            write_atomically(self.file, json.dumps(self._keys).encode())
+        except OSError as error:
+            log.warn("the origin's key is not remembered: {why}", why=str(error))
+
+
+class Presentation:
+    """Fetches the signature until it has one; says what mode the peer is in.
+
+    `signed` is called once with a trusted signature; then the owner gets the index bytes and gives
+    them to `take_index`. `mode` is one of starting, sharing, pass-through, no-origin.
+    """
+
+    def __init__(
+        self,
+        origin: OriginClient,
+        known: KnownOrigins,
+        pinned: bytes | None,
+        clock: IReactorTime,
+        rng: random.Random,
+    ) -> None:
+        self.mode = "starting"
+        self.message: str | None = None
+        self.signature: IndexSignature | None = None
+        self.index: Index | None = None
+        self.indexed_at: float | None = None
+        self._origin = origin
+        self._known = known
+        self._pinned = pinned
+        self._clock = clock
+        self._rng = rng
+        self._retry: IDelayedCall | None = None
+        self._job: Deferred[None] | None = None
+        self._delay_s = INDEX_RETRY_S
+        self._waiting: list[Deferred[None]] = []
+        self._signed: Callable[[IndexSignature], None] = lambda signature: None
+
+    def start(self, signed: Callable[[IndexSignature], None]) -> None:
+        """Begin; `signed` hears of the signature."""
+        self._signed = signed
+        self._known.load()
+        self._try()
+
+    def stop(self) -> None:
+        """Stop trying."""
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        if self._job is not None:
+            self._job.cancel()
+
+    def settled(self) -> Deferred[None]:
+        """Fires when it is known whether there is an index, at once if it is. Cancel it freely."""
+        if self.mode != "starting":
+            settled: Deferred[None] = Deferred()
+            settled.callback(None)
+            return settled
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
+
+    def _settle(self, mode: str, message: str | None) -> None:
+        if mode != self.mode and message is not None:
+            log.warn("{message}", message=message)
+        self.mode, self.message = mode, message
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.callback(None)
+
+    def _try(self) -> None:
+        self._retry = None
+        self._job = Deferred.fromCoroutine(self._learn())
+        self._job.addErrback(lambda failure: log.failure("learning the index", failure=failure))
+
+    async def _learn(self) -> None:
+        try:
+            raw = await self._origin.fetch_small(SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
+            signature = IndexSignature.parse(raw)
+            self._check_key(signature)
+        except OriginError as error:
+            self._no_index(error)
+            self._again()
+        except IndexRefused as error:
+            self._settle(
+                "pass-through", f"The origin's index is refused: {error}. Nothing is shared."
+            )
+            self._again()
+        else:
+            self.signature = signature
+            self._signed(signature)
+
+    def _no_index(self, error: OriginError) -> None:
+        if error.status == 404:
+            self._settle(
+                "pass-through",
+                "The origin has no index (index.sig), so nothing is shared: publish the film with "
+                "segment.sh, or run python -m dashp2p.content.publish on its folder.",
+            )
+        else:
+            self._settle("no-origin", f"The origin does not answer ({error}). Trying again.")
+
+    def _again(self) -> None:
+        delay_s = self._delay_s * (0.75 + self._rng.random() / 2)
+        self._delay_s = min(INDEX_RETRY_MAX_S, self._delay_s * 2)
+        self._retry = self._clock.callLater(delay_s, self._try)
+
+    def _check_key(self, signature: IndexSignature) -> None:
+        url = self._origin.base_url
+        expected = self._pinned or self._known.key_of(url)
+        if expected is None:
+            log.info("learned the origin's key {key}", key=signature.public_key.hex())
+            self._known.learn(url, signature.public_key)
+        elif expected != signature.public_key:
+            raise IndexRefused(
+                "it is signed by another key than before; if the publisher changed it, give the "
+                "new one with --origin-key"
+            )
+
+    def take_index(self, raw: bytes) -> Index | None:
+        """The bytes at position 0 are here. None when they are refused after all."""
+        if self.signature is None:
+            return None
+        try:
+            self.index = parse_index(raw, self.signature)
+        except IndexRefused as error:
+            self._settle(
+                "pass-through", f"The origin's index is refused: {error}. Nothing is shared."
+            )
+            return None
+        self.indexed_at = self._clock.seconds()
+        self._settle("sharing", None)
+        return self.index

@@ -1,0 +1,207 @@
+"""/dash/...: what players ask for, from the cache, the swarm or the origin, with the origin's manners."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import AlreadyCalled
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from dashp2p.content.entry import Entry, Kind
+from dashp2p.content.index import path_is_safe
+from dashp2p.peer.body import DeliveryFailed, SegmentBody
+from dashp2p.peer.engine import Engine
+from dashp2p.peer.limits import INDEX_WAIT_S, MAX_PATH_CHARS
+from dashp2p.peer.origin_client import OriginClient
+from dashp2p.peer.presentation import Presentation
+from dashp2p.peer.relay import pass_through
+from dashp2p.peer.sessions import Session, Sessions
+from dashp2p.store.errors import StoreError
+from dashp2p.swarm.advice import Advice
+from dashp2p.swarm.players import Hints
+from dashp2p.web.cmcd import Cmcd, cmcd_of
+from dashp2p.web.cmsd import cmsd_dynamic, set_cmsd
+from dashp2p.web.conditional import select
+from dashp2p.web.cors import CorsPolicy
+from dashp2p.web.json import error_body
+from dashp2p.web.media_types import media_type_of
+
+log = Logger()
+
+MEDIA = ("video", "audio")
+
+
+class DashResource(Resource):
+    """Every path below /dash/."""
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        engine: Engine,
+        presentation: Presentation,
+        origin: OriginClient,
+        sessions: Sessions,
+        advice: Advice,
+        cors: CorsPolicy,
+        clock: IReactorTime,
+    ) -> None:
+        Resource.__init__(self)
+        self._engine = engine
+        self._presentation = presentation
+        self._origin = origin
+        self._sessions = sessions
+        self._advice = advice
+        self._cors = cors
+        self._clock = clock
+
+    def render(self, request: Request) -> bytes | int:
+        if request.method == b"OPTIONS":
+            return self._cors.preflight(request)
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader(b"Allow", b"GET, HEAD, OPTIONS")
+            return error_body(request, 405, "use GET or HEAD")
+        if not self._cors.apply(request):
+            return error_body(
+                request, 403, "pages of that site may not use this peer; --allow-origin adds it"
+            )
+        path = self._path_of(request)
+        if path is None:
+            return error_body(request, 404, "there is no such file")
+        work = Deferred.fromCoroutine(self._answer(request, path))
+        request.notifyFinish().addErrback(lambda reason: _cancel(work))
+        work.addErrback(self._failed, request)
+        return NOT_DONE_YET
+
+    def _path_of(self, request: Request) -> str | None:
+        try:
+            path = unquote(b"/".join(request.postpath).decode("ascii"), errors="strict")
+        except UnicodeDecodeError:
+            return None
+        return path if len(path) <= MAX_PATH_CHARS and path_is_safe(path) else None
+
+    def _failed(self, failure: Failure, request: Request) -> None:
+        if failure.check(CancelledError):
+            return
+        log.failure("a player's request failed", failure=failure)
+        if request.channel is not None and not request.finished:
+            if request.startedWriting:
+                request.loseConnection()
+            else:
+                request.write(error_body(request, 500, "this peer failed; its log says why"))
+                request.finish()
+
+    async def _answer(self, request: Request, path: str) -> None:
+        if self._presentation.mode == "starting":
+            settled = self._presentation.settled()
+            settled.addTimeout(INDEX_WAIT_S, self._clock, onTimeoutCancel=lambda *_: None)
+            await settled
+        index = self._presentation.index
+        entry = None if index is None else index.by_path(path)
+        if entry is None:
+            size = await pass_through(request, self._origin, path)
+            self._engine.records.origin_bytes += size
+            self._engine.records.delivered_bytes += size
+            return
+        await self._serve(request, entry)
+
+    # --- segments ---------------------------------------------------------------------------
+
+    async def _serve(self, request: Request, entry: Entry) -> None:
+        request.setHeader(b"Content-Type", media_type_of(entry.path).encode("ascii"))
+        request.setHeader(b"Cache-Control", b"no-cache")
+        cmcd = cmcd_of(request)
+        kind = self._engine.kind_of(entry)
+        session = self._session_of(request, cmcd, entry)
+        selection = select(request, entry.digest.hex()[:32], entry.size_bytes)
+        if kind in MEDIA:
+            self._advise(request)
+        if request.method == b"HEAD" or selection.code not in (200, 206):
+            request.finish()
+            return
+        deadline_s = self._deadline(session, entry, kind, cmcd)
+        body = SegmentBody(
+            request,
+            self._engine,
+            entry,
+            selection.first,
+            selection.size_bytes,
+            before_first=lambda: None,
+        )
+        began_at = self._clock.seconds()
+        try:
+            was_here = body.start(deadline_s)
+            whole = await body.done
+        except (DeliveryFailed, StoreError) as error:
+            self._unavailable(request, entry, str(error))
+            session.player.closed(self._clock.seconds())
+            return
+        self._account(entry, body.sent_bytes, was_here)
+        if not whole:
+            session.player.closed(self._clock.seconds())
+            return
+        if kind in MEDIA:
+            session.player.delivered(entry, kind, self._clock.seconds())
+        if not was_here and kind == "video":
+            self._advice.delivered(entry.size_bytes, self._clock.seconds() - began_at)
+        request.finish()
+
+    def _unavailable(self, request: Request, entry: Entry, why: str) -> None:
+        log.warn("{path} cannot be had: {why}", path=entry.path, why=why)
+        if request.channel is None:
+            return
+        if request.startedWriting:
+            request.loseConnection()
+            return
+        for name in (b"Content-Length", b"Content-Range", b"ETag", b"Accept-Ranges"):
+            request.responseHeaders.removeHeader(name)
+        request.setHeader(b"Retry-After", b"1")
+        body = error_body(request, 503, f"{entry.path} cannot be had now: {why}")
+        request.setHeader(b"Content-Length", b"%d" % len(body))
+        request.write(body)
+        request.finish()
+
+    def _account(self, entry: Entry, sent_bytes: int, was_here: bool) -> None:
+        records = self._engine.records
+        records.delivered_bytes += sent_bytes
+        prefetched = records.unplayed.pop(entry.path, 0)
+        if was_here and not prefetched:
+            records.cache_bytes += sent_bytes
+
+    def _session_of(self, request: Request, cmcd: Cmcd, entry: Entry) -> Session:
+        sid = cmcd.session_id
+        if sid is None:
+            agent = request.requestHeaders.getRawHeaders("User-Agent") or [""]
+            client = request.getClientAddress()
+            sid = f"{getattr(client, 'host', '')} {agent[0]}"[:64]
+        bitrate = self._engine.bitrate_of(entry) if self._engine.kind_of(entry) == "video" else None
+        return self._sessions.seen(sid, cmcd, bitrate, self._clock.seconds())
+
+    def _deadline(self, session: Session, entry: Entry, kind: str, cmcd: Cmcd) -> float:
+        now = self._clock.seconds()
+        if entry.kind is not Kind.MEDIA:
+            return now + self._sessions.policy.start_grace_s
+        hints = Hints(cmcd.deadline_s, cmcd.buffer_s, cmcd.startup, cmcd.starved)
+        return session.player.requested(entry, kind, now, hints if cmcd.present else None)
+
+    def _advise(self, request: Request) -> None:
+        if not self._sessions.policy.advice:
+            return
+        dynamic = cmsd_dynamic(
+            "dashp2p",
+            throughput_bps=self._advice.etp_bps,
+            max_bitrate_bps=self._advice.max_bitrate_bps(),
+        )
+        set_cmsd(request, dynamic=dynamic)
+
+
+def _cancel(work: Deferred[None]) -> None:
+    try:
+        work.cancel()
+    except AlreadyCalled:
+        log.debug("a request ended just as its player left")

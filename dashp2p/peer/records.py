@@ -1,0 +1,61 @@
+"""What happened to each segment, and the sums: what /stats, /metrics and announces tell."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from attrs import define, field, frozen
+
+from dashp2p.peer.limits import MAX_RECORDS
+
+
+@frozen
+class SegmentRecord:
+    """One delivered segment. Bytes by source; times in milliseconds, `at_s` seconds of uptime."""
+
+    path: str
+    kind: str
+    bitrate_bps: int | None
+    number: int | None
+    size_bytes: int
+    cache: int
+    peers: int
+    origin: int
+    at_s: float
+    first_byte_ms: float
+    took_ms: float
+    slack_ms: float | None
+    hedges: int
+    duplicate_bytes: int
+
+
+@define(eq=False)
+class Records:
+    """Sums since the start, and the last segments."""
+
+    cache_bytes: int = 0
+    """Served to players from what was here when they asked."""
+    peers_bytes: int = 0
+    origin_bytes: int = 0
+    delivered_bytes: int = 0
+    duplicate_bytes: int = 0
+    proof_bytes: int = 0
+    """Index, signature and hashes."""
+    unplayed: dict[str, int] = field(factory=dict)
+    """Bytes of segments that came and no player has asked for: waste, if it stays so."""
+    hedges: int = 0
+    rescues: int = 0
+    deliveries: int = 0
+    failures: int = 0
+    segments: deque[SegmentRecord] = field(factory=lambda: deque(maxlen=MAX_RECORDS))
+
+    @property
+    def wasted_bytes(self) -> int:
+        """What came and nobody played so far."""
+        return sum(self.unplayed.values())
+
+    def add(self, record: SegmentRecord) -> None:
+        """A segment is whole."""
+        self.deliveries += 1
+        self.duplicate_bytes += record.duplicate_bytes
+        self.segments.append(record)

@@ -1,0 +1,376 @@
+"""The peer's one service: builds the parts, starts them in order, stops them in order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from treq.client import HTTPClient
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.resource import Resource
+
+from dashp2p.content.entry import Entry, Kind
+from dashp2p.content.index import Index, IndexSignature
+from dashp2p.content.keys import load_or_create_key, public_bytes
+from dashp2p.content.keys import peer_id as peer_id_of
+from dashp2p.peer.engine import Engine
+from dashp2p.peer.exchange import Exchange, tcp_endpoint
+from dashp2p.peer.incoming import Incoming
+from dashp2p.peer.limits import (
+    ORIGIN_CONNECT_S,
+    ORIGIN_CONNECTIONS,
+    PLAYER_STALLED_S,
+    STOP_S,
+)
+from dashp2p.peer.membership import Membership, local_address_towards
+from dashp2p.peer.origin_client import OriginClient
+from dashp2p.peer.page import Page, client_folder
+from dashp2p.peer.presentation import KnownOrigins, Presentation
+from dashp2p.peer.proxy import DashResource
+from dashp2p.peer.sessions import Sessions
+from dashp2p.peer.stats import Stats
+from dashp2p.peer.tracker_client import TrackerClient
+from dashp2p.store.blockstore import BlockStore
+from dashp2p.store.disk import RealDisk
+from dashp2p.store.errors import StoreBusy
+from dashp2p.store.files import Examined
+from dashp2p.store.segments import SegmentStore
+from dashp2p.swarm.advice import Advice
+from dashp2p.swarm.commands import CallTracker
+from dashp2p.swarm.leading import Grant
+from dashp2p.swarm.node import Node
+from dashp2p.swarm.policy import Policy
+from dashp2p.web.cors import CorsPolicy
+from dashp2p.web.hosts import HostGuard
+from dashp2p.web.limits import SiteLimits
+from dashp2p.web.listener import HttpListener, Listener, StartRefused
+from dashp2p.web.metrics import Metrics
+from dashp2p.web.site import BoundedSite
+from dashp2p.wire.frames import Have, Hello
+
+log = Logger()
+
+KEY_FILE = "peer.key"
+ORIGINS_FILE = "origins.json"
+SEGMENTS_FOLDER = "segments"
+
+
+@frozen
+class PeerSettings:
+    """What the options said, typed."""
+
+    listen: str
+    exchange: str
+    origin_url: str
+    tracker_url: str | None
+    cache: Path
+    cache_bytes: int
+    upload_bps: int | None
+    admin: str | None
+    origin_key: bytes | None
+    ca: Path | None
+    allow_hosts: tuple[str, ...]
+    allow_origins: tuple[str, ...]
+    client: Path | None
+    ablations: frozenset[str]
+
+
+def http_client(reactor: Any, ca: Path | None) -> tuple[HTTPClient, HTTPConnectionPool]:
+    """A client that keeps connections and verifies https, by a private authority if given."""
+    pool = HTTPConnectionPool(reactor, persistent=True)
+    pool.maxPersistentPerHost = ORIGIN_CONNECTIONS
+    pool.retryAutomatically = True
+    policy = BrowserLikePolicyForHTTPS()
+    if ca is not None:
+        trust = trustRootFromCertificates([Certificate.loadPEM(ca.read_bytes())])
+        policy = BrowserLikePolicyForHTTPS(trustRoot=trust)
+    agent = Agent(reactor, policy, connectTimeout=ORIGIN_CONNECT_S, pool=pool)
+    return HTTPClient(agent), pool
+
+
+class PeerService(Service):
+    """Everything of one peer. `rng` decides jitter and scattering."""
+
+    def __init__(self, settings: PeerSettings, reactor: Any, rng: random.Random) -> None:
+        self.settings = settings
+        self.stopping = False
+        self._reactor = reactor
+        self._rng = rng
+        self._policy = Policy.without(settings.ablations)
+        self._membership: Membership | None = None
+        self._jobs: set[Deferred[Any]] = set()
+        self._members: list[Listener] = []
+
+    # --- starting ---------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Take ports and folder, or say in one line why not."""
+        Service.privilegedStartService(self)
+        self._open_store()
+        self._build()
+        for listener in self._members:
+            listener.privilegedStartService()
+
+    def _open_store(self) -> None:
+        settings = self.settings
+        try:
+            settings.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            log.warn("no cache folder, so memory only: {why}", why=str(error))
+        disk = RealDisk(settings.cache / SEGMENTS_FOLDER)
+        segments = SegmentStore(disk, settings.cache_bytes)
+        try:
+            segments.open_folder(self._reactor.seconds())
+        except StoreBusy as error:
+            raise StartRefused(str(error)) from None
+        self.store = BlockStore(segments)
+        try:
+            self._key = load_or_create_key(settings.cache / KEY_FILE)
+        except OSError as error:
+            raise StartRefused(f"no key in {settings.cache}: {error}; see --cache") from None
+
+    def _build(self) -> None:
+        settings, reactor = self.settings, self._reactor
+        self._public_key = public_bytes(self._key)
+        self.peer_id = peer_id_of(self._public_key)
+        self._http, self._pool = http_client(reactor, settings.ca)
+        self.origin = OriginClient(self._http, reactor, settings.origin_url)
+        self.exchange = Exchange(
+            reactor, tcp_endpoint(reactor), self.peer_id, self._hello, self._have
+        )
+        self.node = Node(
+            self.peer_id,
+            lambda position: self.engine.entry_of(position),
+            self._policy,
+            self._rng,
+            None if settings.upload_bps is None else float(settings.upload_bps),
+        )
+        self.engine = Engine(
+            self.node, self.store, self.exchange, self.origin, self._lease, self._offload, reactor
+        )
+        self.engine.completed.append(self._completed)
+        known = KnownOrigins(settings.cache / ORIGINS_FILE)
+        self.presentation = Presentation(
+            self.origin, known, settings.origin_key, reactor, self._rng
+        )
+        self.sessions = Sessions(self._policy)
+        self.advice = Advice()
+        self.stats = Stats(self.peer_id, self.engine, self.store, self.presentation, self.sessions)
+        self._build_faces()
+
+    def _build_faces(self) -> None:
+        settings, reactor = self.settings, self._reactor
+        cors = CorsPolicy(settings.allow_origins)
+        page_cors = CorsPolicy(settings.allow_origins, methods=("GET", "HEAD", "POST"))
+        metrics = Metrics(self.stats.families)
+        folder = settings.client or client_folder()
+        page = Page(folder, self.stats, self.sessions, metrics, self._not_ready, page_cors)
+        root = _Root(page.resource())
+        root.putChild(
+            b"dash",
+            DashResource(
+                self.engine,
+                self.presentation,
+                self.origin,
+                self.sessions,
+                self.advice,
+                cors,
+                reactor,
+            ),
+        )
+        limits = SiteLimits(stalled_s=PLAYER_STALLED_S)
+        guard = HostGuard(settings.allow_hosts)
+        site = BoundedSite(root, reactor, limits=limits, guard=guard)
+        self._players = HttpListener("listen", settings.listen, site, reactor)
+        self._links = Listener("exchange", settings.exchange, self.exchange, reactor)
+        self._members = [self._players, self._links]
+        if settings.admin is not None:
+            admin = BoundedSite(page.resource(), reactor, private=True)
+            self._members.append(HttpListener("admin", settings.admin, admin, reactor))
+
+    def startService(self) -> None:
+        """Begin to learn what there is to share."""
+        Service.startService(self)
+        for listener in self._members:
+            listener.startService()
+        self.presentation.start(self._signed)
+        log.info(
+            "peer {peer} serves players on {listen}",
+            peer=self.peer_id.hex()[:12],
+            listen=self.settings.listen,
+        )
+
+    def _hello(self) -> Hello:
+        signature = self.presentation.signature
+        swarm_id = bytes(32) if signature is None else signature.swarm_id
+        return Hello(swarm_id, self._public_key, self._links.port or 0, self.node.uploads, b"")
+
+    def _have(self) -> Have:
+        index = self.presentation.index
+        count = 0 if index is None else len(index.entries)
+        return Have(count, self.node.state.have if count else 0)
+
+    def _not_ready(self) -> list[str]:
+        reasons: list[str] = []
+        if self.stopping:
+            reasons.append("stopping")
+        if self.presentation.mode in ("starting", "no-origin"):
+            reasons.append(self.presentation.message or "the index is not here yet")
+        degraded = None if self.store.segments is None else self.store.segments.degraded_reason
+        if degraded is not None:
+            reasons.append(f"the cache is not written to: {degraded}")
+        return reasons
+
+    # --- the swarm --------------------------------------------------------------------------
+
+    def _signed(self, signature: IndexSignature) -> None:
+        self.engine.index_entry = signature.index_entry()
+        if self.settings.tracker_url is None:
+            self._want_index()
+            return
+        private = local_address_towards(self.settings.tracker_url)
+        port = self._links.port or 0
+        tracker = TrackerClient(self._http, self._reactor, self.settings.tracker_url, self.peer_id)
+        self._tracker = tracker
+        self._membership = self.stats.membership = Membership(
+            tracker,
+            self.exchange,
+            self._reactor,
+            self._rng,
+            signature.swarm_id,
+            self._public_key,
+            port,
+            [] if private is None else [f"{private}:{port}"],
+            self.settings.upload_bps or 0,
+            lambda: self.node.state.have.bit_count(),
+            self.stats.for_announce,
+        )
+        self._own(self._membership.start()).addCallback(lambda _: self._want_index())
+
+    def _own(self, job: Deferred[Any]) -> Deferred[Any]:
+        self._jobs.add(job)
+
+        def done(result: Any) -> Any:
+            self._jobs.discard(job)
+            return result
+
+        return job.addBoth(done)
+
+    def _want_index(self) -> None:
+        entry = self.engine.index_entry
+        if entry is None or self.stopping:
+            return
+        if self.engine.want(entry, self._soon()) is None:
+            self._index_here(entry)
+
+    def _soon(self) -> float:
+        return float(self._reactor.seconds()) + self._policy.start_grace_s
+
+    def _completed(self, entry: Entry, incoming: Incoming) -> None:
+        if entry.position == 0 and self.presentation.index is None:
+            self._index_here(entry)
+
+    def _index_here(self, entry: Entry) -> None:
+        index = self.presentation.take_index(self.engine.read(entry, 0, entry.size_bytes))
+        if index is None:
+            return
+        self.engine.index = index
+        video = [item for item in index.representations if item.media_type == "video"]
+        self.advice.learn_ladder(tuple(item.bandwidth_bps for item in video))
+        self._warm(index)
+        self._recover(index)
+        for link in self.exchange.links.values():
+            if link.is_open and not link.is_closed:
+                link.send(self._have())
+        self.engine.run()
+
+    def _warm(self, index: Index) -> None:
+        """The MPD and the init segments are small, and every player asks for them first."""
+        for entry in index.entries:
+            if entry.kind is Kind.INIT or entry.path.endswith(".mpd"):
+                self.engine.want(entry, self._soon())
+
+    def _recover(self, index: Index) -> None:
+        """Check what an earlier run left in the cache, off the reactor, one file at a time."""
+        segments = self.store.segments
+        if segments is None:
+            return
+        left = [
+            entry
+            for entry in index.entries
+            if entry.digest in segments and not segments.is_verified(entry.digest)
+        ]
+        if left:
+            work = Deferred.fromCoroutine(self._examine(segments, left))
+            self._own(work).addErrback(
+                lambda failure: log.failure("checking the cache failed", failure=failure)
+            )
+
+    async def _examine(self, segments: SegmentStore, entries: list[Entry]) -> None:
+        for entry in entries:
+            examined: Examined = await self._in_thread(
+                lambda entry=entry: segments.examine(entry.digest, entry.block_size_bytes)
+            )
+            if self.stopping:
+                return
+            if self.store.verified(examined):
+                self.engine.found(entry)
+
+    # --- what the engine needs --------------------------------------------------------------
+
+    async def _lease(self, call: CallTracker) -> list[Grant]:
+        signature = self.presentation.signature
+        if signature is None or self._membership is None:
+            return []
+        return await self._tracker.lease(signature.swarm_id, call)
+
+    def _offload(self, write: Callable[[], Any]) -> Deferred[Any]:
+        return self._in_thread(write)
+
+    def _in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+    # --- stopping ---------------------------------------------------------------------------
+
+    def stopService(self) -> Deferred[None]:
+        """Not ready at once; tell neighbours and tracker; let what is under way end; close."""
+        self.stopping = True
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        Service.stopService(self)
+        self.exchange.go_away()
+        self.presentation.stop()
+        for job in list(self._jobs):
+            job.cancel()
+        ending: list[Deferred[Any]] = [listener.stopService() for listener in self._members]
+        if self._membership is not None:
+            ending.append(Deferred.fromCoroutine(self._membership.stop()))
+        together = DeferredList(ending, consumeErrors=True)
+        together.addTimeout(STOP_S, self._reactor, onTimeoutCancel=lambda *_: None)
+        await together
+        self.engine.stop()
+        self.exchange.close()
+        await self._pool.closeCachedConnections()
+        self.store.close()
+
+
+class _Root(Resource):
+    """/dash below it; Klein has the rest."""
+
+    def __init__(self, rest: Resource) -> None:
+        Resource.__init__(self)
+        self._rest = rest
+
+    def getChild(self, path: bytes, request: Any) -> Resource:
+        request.prepath.pop()
+        request.postpath.insert(0, path)
+        return self._rest

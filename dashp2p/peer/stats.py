@@ -1,0 +1,184 @@
+"""What /stats, /metrics and announces tell, drawn from one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import asdict, define
+
+from dashp2p.peer.engine import Engine
+from dashp2p.peer.membership import Membership
+from dashp2p.peer.presentation import Presentation
+from dashp2p.peer.sessions import Sessions
+from dashp2p.store.blockstore import BlockStore
+from dashp2p.web.metrics import Family
+
+
+@define(eq=False)
+class Stats:
+    """Reads the peer's parts; `membership` is None until the swarm is known."""
+
+    peer_id: bytes
+    engine: Engine
+    store: BlockStore
+    presentation: Presentation
+    sessions: Sessions
+    membership: Membership | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of /stats."""
+        engine = self.engine
+        return {
+            "v": 1,
+            "peer": self.peer_id.hex(),
+            "uptime_s": round(engine.uptime_s, 3),
+            "presentation": self._presentation_id(),
+            "mode": self.presentation.mode,
+            "message": self.presentation.message,
+            "bytes": self._bytes(),
+            "neighbours": self._neighbours(),
+            "sessions": self._sessions(),
+            "segments": [asdict(record) for record in engine.records.segments],
+            "leases": {
+                "won": engine.node.leading.leases_won,
+                "takeovers": engine.node.leading.takeovers,
+                "hedges": engine.records.hedges,
+                "rescues": engine.records.rescues,
+                "deliveries": engine.records.deliveries,
+            },
+            "cache": self._cache(),
+            "tracker": {"reachable": bool(self._tracker_reachable())},
+            "origin": {"reachable": engine.origin_reachable},
+            "start": self._start(),
+        }
+
+    def _presentation_id(self) -> str | None:
+        signature = self.presentation.signature
+        return None if signature is None else signature.presentation_id
+
+    def _bytes(self) -> dict[str, int]:
+        records = self.engine.records
+        links = list(self.engine.exchange.links.values())
+        return {
+            "cache": records.cache_bytes,
+            "peers": records.peers_bytes,
+            "origin": records.origin_bytes,
+            "delivered": records.delivered_bytes,
+            "uploaded": self.engine.node.uplink.total_bytes,
+            "duplicate": records.duplicate_bytes,
+            "wasted": records.wasted_bytes,
+            "control": records.proof_bytes
+            + self.engine.closed_control_bytes
+            + sum(link.session.control_bytes_received for link in links),
+        }
+
+    def _neighbours(self) -> list[dict[str, Any]]:
+        shown: list[dict[str, Any]] = []
+        for peer_id, neighbour in self.engine.node.state.neighbours.items():
+            outlet = self.engine.node.uplink.outlets.get(peer_id)
+            shown.append(
+                {
+                    "peer": peer_id.hex(),
+                    "rtt_ms": round(neighbour.rtt_s * 1000, 1),
+                    "download_bps": round(neighbour.download.rate_bps),
+                    "upload_bps": 0 if outlet is None else round(outlet.rate.rate_bps),
+                    "received_bytes": neighbour.received_bytes,
+                    "sent_bytes": 0 if outlet is None else outlet.sent_bytes,
+                    "segments": neighbour.whole.bit_count(),
+                }
+            )
+        return shown
+
+    def _sessions(self) -> list[dict[str, Any]]:
+        now = self.engine.now
+        return [
+            {
+                "sid": session.sid,
+                "last_seen_s": round(now - session.last_seen, 1),
+                "buffer_s": session.buffer_s,
+                "bitrate_bps": session.bitrate_bps,
+                "qoe": session.qoe,
+            }
+            for session in self.sessions
+        ]
+
+    def _cache(self) -> dict[str, int]:
+        segments = self.store.segments
+        return {
+            "bytes": 0 if segments is None else segments.used_bytes,
+            "quota_bytes": 0 if segments is None else segments.quota_bytes,
+            "segments": self.engine.node.state.have.bit_count(),
+        }
+
+    def _tracker_reachable(self) -> bool | None:
+        return None if self.membership is None else self.membership.reachable
+
+    def _start(self) -> dict[str, float | None]:
+        started_at = self.engine.now - self.engine.uptime_s
+        announced_at = None if self.membership is None else self.membership.announced_at
+        indexed_at = self.presentation.indexed_at
+        return {
+            "announced_s": None if announced_at is None else round(announced_at - started_at, 3),
+            "indexed_s": None if indexed_at is None else round(indexed_at - started_at, 3),
+        }
+
+    def for_announce(self) -> Mapping[str, float]:
+        """Flat figures for the tracker's totals."""
+        figures: dict[str, float] = {
+            f"{name}_bytes": float(value) for name, value in self._bytes().items()
+        }
+        figures["neighbours"] = float(len(self.engine.exchange.links))
+        figures["uptime_s"] = round(self.engine.uptime_s, 1)
+        return figures
+
+    def families(self) -> list[Family]:
+        """What /metrics shows."""
+        engine = self.engine
+        leading = engine.node.leading
+        sources = [({"kind": kind}, float(value)) for kind, value in self._bytes().items()]
+        leases = [
+            ({"kind": "won"}, float(leading.leases_won)),
+            ({"kind": "takeover"}, float(leading.takeovers)),
+            ({"kind": "hedge"}, float(leading.hedges)),
+            ({"kind": "rescue"}, float(leading.rescues)),
+        ]
+        return [
+            Family(
+                "dashp2p_peer_bytes_total",
+                "Verified bytes, by where they came from or went.",
+                "counter",
+                sources,
+            ),
+            Family("dashp2p_peer_leases_total", "Leases, by what they were.", "counter", leases),
+            Family.of(
+                "dashp2p_peer_neighbours",
+                "Open links to other peers.",
+                "gauge",
+                float(len(engine.exchange.links)),
+            ),
+            Family.of(
+                "dashp2p_peer_deliveries_total",
+                "Segments delivered whole.",
+                "counter",
+                float(engine.records.deliveries),
+            ),
+            Family.of(
+                "dashp2p_peer_failures_total",
+                "Segments that neither origin nor peers could give.",
+                "counter",
+                float(engine.records.failures),
+            ),
+            Family.of(
+                "dashp2p_peer_banned",
+                "Keys that are banned for a false block.",
+                "gauge",
+                float(engine.exchange.banned),
+            ),
+            Family.of(
+                "dashp2p_peer_cache_bytes",
+                "Bytes in the cache folder.",
+                "gauge",
+                float(self._cache()["bytes"]),
+            ),
+        ]

@@ -1,0 +1,173 @@
+"""Options of `twistd dashp2p-peer`, and the service that they make."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from twisted.application.service import IService
+
+from dashp2p.options import (
+    DaemonOptions,
+    Option,
+    bit_rate,
+    byte_size,
+    endpoint,
+    hex_key,
+    host_name,
+    http_url,
+    local_endpoint,
+    readable_directory,
+    readable_file,
+    text,
+    web_origin,
+    writable_directory,
+)
+
+
+class Options(DaemonOptions):
+    """See `twistd dashp2p-peer --help`."""
+
+    program: ClassVar[str] = "dashp2p-peer"
+    synopsis = "Usage: twistd [-n] dashp2p-peer --origin URL --tracker URL [options]"
+    longdesc = (
+        "Serves a player on this machine and shares what it plays with other peers. Open "
+        "http://127.0.0.1:8001/client/ once it runs, or point any DASH or HLS player at "
+        "http://127.0.0.1:8001/dash/dash.mpd."
+    )
+    options: ClassVar[tuple[Option, ...]] = (
+        Option(
+            "listen",
+            "Where players ask.",
+            local_endpoint,
+            default="tcp:8001:interface=127.0.0.1",
+            example="tcp:8001:interface=127.0.0.1",
+            variables=("PORT",),
+        ),
+        Option(
+            "exchange",
+            "Where other peers connect. Port 0 takes any free one.",
+            endpoint,
+            default="tcp:0",
+            example="tcp:4001",
+        ),
+        Option(
+            "origin",
+            "The folder of the presentation at the origin.",
+            http_url,
+            default="http://127.0.0.1:9000/dash",
+            example="http://origin.example:9000/dash",
+            variables=("ORIGIN",),
+        ),
+        Option(
+            "tracker",
+            "The tracker. Without one the peer only caches.",
+            http_url,
+            example="http://tracker.example:7000",
+            variables=("TRACKER",),
+        ),
+        Option(
+            "cache",
+            "The folder of the cache and of this peer's identity. Each peer needs its own.",
+            writable_directory,
+            default="~/.cache/dashp2p",
+            example="/var/lib/dashp2p",
+        ),
+        Option(
+            "cache-size",
+            "How much of the disk the cache may take.",
+            byte_size,
+            default="2GiB",
+            example="2GiB",
+        ),
+        Option(
+            "upload-rate",
+            "The most that is sent to other peers. Without it: as much as the line takes.",
+            bit_rate,
+            example="20Mbit",
+        ),
+        Option(
+            "origin-key",
+            "The origin's public key. Without it the first that the origin shows is kept.",
+            hex_key,
+            example="64 hex digits",
+        ),
+        Option(
+            "ca",
+            "A private certificate authority for https, in PEM.",
+            readable_file,
+            example="/etc/ssl/our-ca.pem",
+        ),
+        Option(
+            "allow-host",
+            "Another name by which players may reach this peer.",
+            host_name,
+            example="tv.local",
+            repeat=True,
+        ),
+        Option(
+            "allow-origin",
+            "A site whose pages may use this peer.",
+            web_origin,
+            example="https://films.example",
+            repeat=True,
+        ),
+        Option(
+            "client",
+            "The folder of the player page, if it is not the one that came with the program.",
+            readable_directory,
+            example="public/client",
+        ),
+        Option(
+            "ablate",
+            "For experiments: mechanisms to do without, separated by commas: no-lease, "
+            "store-and-forward, no-hedge, in-order, no-cmsd.",
+            text,
+            default="",
+            example="no-lease",
+        ),
+    )
+
+    def postOptions(self) -> None:
+        """Check what several options say together."""
+        from twisted.python.usage import UsageError
+
+        from dashp2p.swarm.policy import Policy
+
+        super().postOptions()
+        try:
+            Policy.without(ablations(self["ablate"]))
+        except ValueError as error:
+            raise UsageError(f"--ablate: {error}") from None
+
+
+def ablations(names: str) -> frozenset[str]:
+    """The names in a comma-separated list."""
+    return frozenset(name.strip() for name in names.split(",") if name.strip())
+
+
+def makeService(options: Options) -> IService:
+    """The peer, not started."""
+    import random
+
+    from twisted.internet import reactor
+
+    from dashp2p.peer.service import PeerService, PeerSettings
+
+    settings = PeerSettings(
+        listen=options["listen"],
+        exchange=options["exchange"],
+        origin_url=options["origin"],
+        tracker_url=options["tracker"],
+        cache=options["cache"],
+        cache_bytes=options["cache-size"],
+        upload_bps=options["upload-rate"],
+        admin=options["admin"],
+        origin_key=options["origin-key"],
+        ca=options["ca"],
+        allow_hosts=options["allow-host"] or (),
+        allow_origins=options["allow-origin"] or (),
+        client=options["client"],
+        ablations=ablations(options["ablate"]),
+    )
+    service: Any = PeerService(settings, reactor, random.Random())
+    return service  # type: ignore[no-any-return]

@@ -1,0 +1,198 @@
+"""Talking to the tracker: announces and lease calls, as JSON over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from dashp2p.peer.exchange import Address
+from dashp2p.peer.limits import MAX_TRACKER_BYTES, TRACKER_TIMEOUT_S
+from dashp2p.peer.origin_client import OriginClient, OriginError
+from dashp2p.swarm.commands import CallTracker, Held, Want
+from dashp2p.swarm.leading import Grant
+
+log = Logger()
+
+MAX_PEERS_TAKEN = 64
+
+
+class TrackerError(Exception):
+    """The tracker did not answer, or not with what it should."""
+
+
+@frozen
+class Announced:
+    """The tracker's answer to an announce. `swarm_peers` counts this peer too."""
+
+    interval_s: float
+    swarm_peers: int
+    address: str
+    peers: tuple[Address, ...]
+    ticket: str | None
+
+
+class TrackerClient:
+    """`base_url` is the tracker's, as in http://tracker:7000."""
+
+    def __init__(
+        self, http: HTTPClient, clock: IReactorTime, base_url: str, peer_id: bytes
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._http = http
+        self._reader = OriginClient(http, clock, base_url)
+        self._peer_id = peer_id
+
+    async def announce(
+        self,
+        swarm_id: bytes,
+        event: str,
+        port: int,
+        private: list[str],
+        wanted: int,
+        upload_bps: int,
+        have: int,
+        public_key: bytes,
+        stats: Mapping[str, float],
+    ) -> Announced:
+        """Tell where we listen and learn of others. Raises TrackerError."""
+        answer = await self._post(
+            "/announce",
+            {
+                "v": 1,
+                "swarm": swarm_id.hex(),
+                "peer": self._peer_id.hex(),
+                "ticket_key": public_key.hex(),
+                "port": port,
+                "private": private,
+                "event": event,
+                "wanted": wanted,
+                "upload_bps": upload_bps,
+                "have": have,
+                "stats": dict(stats),
+            },
+        )
+        try:
+            return _read_announced(answer)
+        except (KeyError, TypeError, ValueError) as error:
+            raise TrackerError(f"the tracker's announce is malformed: {error!r}") from error
+
+    async def lease(self, swarm_id: bytes, call: CallTracker) -> list[Grant]:
+        """Make a lease call; answers in the order of `call.wants`. Raises TrackerError."""
+        answer = await self._post(
+            "/lease",
+            {
+                "v": 1,
+                "swarm": swarm_id.hex(),
+                "peer": self._peer_id.hex(),
+                "want": [_want(want) for want in call.wants],
+                "progress": [_held(held, True) for held in call.progress],
+                "done": [_held(held) for held in call.done],
+                "release": [_held(held) for held in call.release],
+            },
+        )
+        try:
+            grants = [_read_grant(item) for item in answer["leases"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise TrackerError(f"the tracker's lease answer is malformed: {error!r}") from error
+        if [grant.segment for grant in grants] != [want.entry.position for want in call.wants]:
+            raise TrackerError("the tracker answered for other segments")
+        return grants
+
+    async def _post(self, path: str, message: Mapping[str, object]) -> dict[str, Any]:
+        try:
+            response = await self._http.post(
+                self._base_url + path,
+                data=json.dumps(message, separators=(",", ":")).encode(),
+                headers={b"Content-Type": b"application/json"},
+                unbuffered=True,
+                allow_redirects=False,
+                timeout=TRACKER_TIMEOUT_S,
+            )
+        except CancelledError:
+            raise
+        except Exception as error:
+            raise TrackerError(f"the tracker does not answer: {error!r}") from error
+        pieces: list[bytes] = []
+        try:
+            await self._reader.read(response, MAX_TRACKER_BYTES, pieces.append)
+            answer = json.loads(b"".join(pieces))
+        except (OriginError, ValueError) as error:
+            raise TrackerError(f"the tracker's answer cannot be read: {error}") from error
+        if response.code != 200 or not isinstance(answer, dict):
+            why = answer.get("error") if isinstance(answer, dict) else None
+            raise TrackerError(f"the tracker answered {response.code}: {why}")
+        return answer
+
+
+def _want(want: Want) -> dict[str, object]:
+    entry = want.entry
+    item: dict[str, object] = {
+        "segment": entry.position,
+        "blocks": entry.block_count,
+        "path": entry.path[:200],
+        "hedge": want.hedge,
+        "size_bytes": entry.size_bytes,
+        "media_bps": int(entry.size_bytes * 8 / entry.duration_s) if entry.duration_s else 0,
+    }
+    if want.missing != (1 << entry.block_count) - 1:
+        item["missing"] = f"{want.missing:x}"
+    if want.refused:
+        item["refused"] = [peer_id.hex() for peer_id in want.refused]
+    return item
+
+
+def _held(held: Held, with_blocks: bool = False) -> dict[str, int]:
+    item = {"segment": held.segment, "epoch": held.epoch}
+    if with_blocks:
+        item["blocks_done"] = held.blocks_done
+    return item
+
+
+def _read_announced(answer: Mapping[str, Any]) -> Announced:
+    peers: list[Address] = []
+    for item in answer["peers"][:MAX_PEERS_TAKEN]:
+        ipaddress.ip_address(item["host"])
+        port = int(item["port"])
+        if not 0 < port < 65536:
+            raise ValueError("a port out of range")
+        peers.append(Address(_id(item["peer"]), item["host"], port))
+    ticket = answer.get("ticket")
+    return Announced(
+        interval_s=min(600.0, max(1.0, float(answer["interval_s"]))),
+        swarm_peers=int(answer.get("swarm_peers", 0)),
+        address=str(answer.get("address", ""))[:64],
+        peers=tuple(peers),
+        ticket=ticket if isinstance(ticket, str) else None,
+    )
+
+
+def _read_grant(item: Mapping[str, Any]) -> Grant:
+    segment, epoch = int(item["segment"]), int(item.get("epoch", 0))
+    if item["granted"] is True:
+        first, count = int(item["first"]), int(item["count"])
+        if first < 0 or not 0 < count <= 4096 or first + count > 4096:
+            raise ValueError("a lease over blocks that cannot be")
+        return Grant(segment, True, epoch, first, count)
+    leader = item.get("leader")
+    return Grant(
+        segment,
+        False,
+        epoch,
+        leader=None if leader is None else _id(leader),
+        retry_s=min(5.0, max(0.0, float(item.get("retry_s", 0.5)))),
+    )
+
+
+def _id(text: str) -> bytes:
+    raw = bytes.fromhex(text)
+    if len(raw) != 32:
+        raise ValueError("a peer id that is not 32 bytes")
+    return raw
