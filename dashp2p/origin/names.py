@@ -1,0 +1,70 @@
+"""What the names of a presentation's files tell: what may be served, its kind, its media type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from posixpath import splitext
+
+MAX_DEPTH = 16
+MAX_NAME_BYTES = 255
+
+KINDS = ("manifest", "init", "media", "index", "other")
+
+_MEDIA_TYPES = {
+    ".mpd": "application/dash+xml",
+    ".m3u8": "application/vnd.apple.mpegurl",
+    ".m4s": "video/iso.segment",
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".m4a": "audio/mp4",
+    ".cmfv": "video/mp4",
+    ".cmfa": "audio/mp4",
+    ".ts": "video/mp2t",
+    ".vtt": "text/vtt; charset=utf-8",
+    ".json": "application/json",
+    ".sig": "application/json",
+}
+_MEDIA = (".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".ts", ".vtt")
+_INDEX = ("index.json", "index.blocks", "index.sig")
+_HIDDEN = (".tmp", ".part", ".partial", ".temp", "~")
+_INIT = re.compile(r"(?:.*[^a-z])?init(?:[^a-z].*)?", re.IGNORECASE)
+
+
+def safe_names(segments: Sequence[bytes]) -> tuple[str, ...] | None:
+    """The names of a path below the root, from its percent-decoded segments.
+
+    None when it names no file that may be served: a folder, a step up, a separator or NUL within a
+    name, or a hidden or temporary name, under which a file is still being written.
+    """
+    if not 0 < len(segments) <= MAX_DEPTH:
+        return None
+    names = []
+    for segment in segments:
+        try:
+            name = segment.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+        if not name or len(segment) > MAX_NAME_BYTES or any(char in name for char in "/\\\0"):
+            return None
+        if name.startswith(".") or name.lower().endswith(_HIDDEN):
+            return None
+        names.append(name)
+    return tuple(names)
+
+
+def media_type(name: str) -> str:
+    """The Content-Type of a file, by its name."""
+    return _MEDIA_TYPES.get(splitext(name)[1].lower(), "application/octet-stream")
+
+
+def kind_of(name: str) -> str:
+    """One of KINDS, by the last part of a path."""
+    suffix = splitext(name)[1].lower()
+    if name in _INDEX:
+        return "index"
+    if suffix in (".mpd", ".m3u8"):
+        return "manifest"
+    if suffix not in _MEDIA:
+        return "other"
+    return "init" if _INIT.fullmatch(splitext(name)[0]) else "media"
