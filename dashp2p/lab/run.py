@@ -321,7 +321,7 @@ class Run:
         try:
             return json.loads(path.read_text())
         except (OSError, ValueError):
-            self._notes.append(f"{host}'s viewer left no report: {self._viewers[host].tail(3)}")
+            self._notes.append(f"{host}'s viewer left no report: {self._viewers[host].tail(1)}")
             return None
 
     def _take_stats(self, host: str) -> None:
