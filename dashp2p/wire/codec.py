@@ -93,7 +93,6 @@ def _hello(frame: frames.Hello) -> bytes:
 
 def _have(frame: frames.Have) -> bytes:
     _insist(0 <= frame.count <= limits.MAX_POSITIONS, "a HAVE covers more than an index can hold")
-    _insist(frame.positions >= 0, "a HAVE names its positions")
     _insist(frame.positions >> frame.count == 0, "a HAVE names positions beyond its count")
     return _COUNT.pack(frame.count) + bitmap(frame.positions, frame.count)
 
@@ -179,7 +178,7 @@ def encode(frame: Frame) -> list[bytes]:
     Raises LocalProtocolError for a value that the layout cannot carry or a limit forbids.
     """
     frame_type, encoder = _ENCODERS[type(frame)]
-    request_id = frame.request_id if frame_type in WITH_REQUEST_ID else 0  # type: ignore[union-attr]
+    request_id = getattr(frame, "request_id", 0)
     try:
         payload = encoder(frame)
         if isinstance(frame, frames.Data):

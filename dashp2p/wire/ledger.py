@@ -39,9 +39,9 @@ class Outstanding:
 class Ledger:
     """The outstanding REQUESTs of one direction, at most MAX_OUTSTANDING_REQUESTS."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_id: int = 0) -> None:
         self._open: dict[int, Outstanding] = {}
-        self._last_id = 0
+        self._last_id = last_id
 
     def __len__(self) -> int:
         return len(self._open)

@@ -17,7 +17,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from dashp2p.wire import codec
-from dashp2p.wire.blockset import EMPTY, WHOLE
+from dashp2p.wire.blockset import WHOLE
 from dashp2p.wire.errors import Code, LocalProtocolError, ProtocolError
 from dashp2p.wire.frames import (
     Cancel,
@@ -195,6 +195,7 @@ class Session:
         self.control_bytes_sent += len(control)
 
     def _close(self) -> None:
+        """Nothing more either way; what the reader still has is forgotten unread."""
         self._receiving.state = self._sending.state = State.CLOSED
         self._reader = FrameReader(self._admit)
 
@@ -218,8 +219,6 @@ class Session:
                 return events
             while (raw := self._reader.next_frame()) is not None:
                 events.append(self._receive(raw))
-                if raw.type is FrameType.ERROR:
-                    break
         except ProtocolError as error:
             error.events = tuple(events)
             self._queue(codec.encode(Error(error.code, error.text))[0])
@@ -328,6 +327,3 @@ class Session:
         if self._receiving.state is State.OPEN and have.count == 0:
             raise ProtocolError(Code.BAD_REQUEST, "a second HAVE says nothing")
         return have.count
-
-
-__all__ = ["EMPTY", "MAGIC", "WHOLE", "Session", "SessionConfig"]

@@ -76,5 +76,9 @@ class Encoding(SynchronousTestCase):
         )
         self.assertEqual(error.code, Code.TOO_LARGE)
 
+    def test_a_set_that_is_cut_short_is_not_decoded(self) -> None:
+        for raw in ("0000000980", "00000009", "000000", ""):
+            self.assertRaises(ProtocolError, blockset.decode_blocks, bytes.fromhex(raw), 0)
+
     def test_an_empty_set_is_four_bytes(self) -> None:
         self.assertEqual(blockset.encode_blocks(EMPTY), bytes(4))

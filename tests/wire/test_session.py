@@ -23,6 +23,7 @@ from dashp2p.wire.frames import (
     Request,
     SegmentBlocks,
 )
+from dashp2p.wire.ledger import Ledger
 from dashp2p.wire.session import Session, SessionConfig
 from dashp2p.wire.states import State
 from tests.wire.helpers import (
@@ -208,6 +209,11 @@ class ExactlyOneAnswer(SynchronousTestCase):
         one, other, request_id = asked_pair()
         self.assertEqual(other.send(Request(SEGMENT + 1, 1)), request_id)
         self.assertEqual(len(carry(other, one)), 1)
+
+    def test_ids_go_round_past_those_still_open(self) -> None:
+        ledger = Ledger(last_id=0xFFFF_FFFE)
+        ledger.open(1, SEGMENT, 1, False)
+        self.assertEqual([ledger.free_id() for _ in range(2)], [0xFFFF_FFFF, 2])
 
     def test_an_id_may_be_used_again_when_its_request_is_over(self) -> None:
         session, _ = open_pair()

@@ -105,11 +105,10 @@ class Costs(SynchronousTestCase):
         asker, holder, request_id = asked_pair((1 << 16) - 1)
         holder.send(Data(request_id, SEGMENT, 0, 16, bytes(limits.MAX_DATA_BYTES)))
         raw = b"".join(holder.data_to_send())[:-1]
-        pieces = [raw[at : at + 7] for at in range(0, len(raw), 7)]
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
-        for piece in pieces:
-            asker.receive_data(piece)
+        for at in range(0, len(raw), 7):
+            asker.receive_data(raw[at : at + 7])
         _, peak = tracemalloc.get_traced_memory()
         self.assertLess(peak, 3 * limits.MAX_DATA_BYTES)
 
