@@ -16,6 +16,8 @@ from typing import Final
 
 from attrs import frozen
 
+from dashp2p.content.interrupts import uninterrupted
+
 __all__ = ["FfmpegFailed", "Source", "find_ffmpeg", "probe", "run"]
 
 PROBE_TIMEOUT_S: Final = 120
@@ -211,8 +213,19 @@ def run(command: Sequence[str], cwd: Path, progress: Callable[[float], None]) ->
 
 @contextmanager
 def _process(command: Sequence[str], cwd: Path) -> Iterator["subprocess.Popen[str]"]:
+    process: subprocess.Popen[str] | None = None
     try:
-        process = subprocess.Popen(
+        with uninterrupted():  # a signal must not find it started, but not yet known to us
+            process = _start(command, cwd)
+        yield process
+    finally:
+        if process is not None:
+            _stop(process)
+
+
+def _start(command: Sequence[str], cwd: Path) -> "subprocess.Popen[str]":
+    try:
+        return subprocess.Popen(
             command,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -225,13 +238,15 @@ def _process(command: Sequence[str], cwd: Path) -> Iterator["subprocess.Popen[st
         )
     except OSError as error:
         raise FfmpegFailed(f"cannot run {command[0]}: {error.strerror}") from error
-    with process:
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    if process.poll() is None:
+        process.terminate()
         try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(STOP_TIMEOUT_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

@@ -14,12 +14,14 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
 from dashp2p.content.ffmpeg import FfmpegFailed, Source, find_ffmpeg, probe, run
+from dashp2p.content.interrupts import Interrupted, interruptible
 from dashp2p.content.keys import KeyRefused, signing_key_path
 from dashp2p.content.ladder import (
     LADDER,
@@ -37,7 +39,7 @@ from dashp2p.content.publish import (
     load_signing_key,
     publish,
 )
-from dashp2p.content.workspace import Interrupted, OutputRefused, interruptible, replacement_of
+from dashp2p.content.workspace import OutputRefused, replacement_of
 
 __all__ = ["main", "segment"]
 
@@ -101,9 +103,14 @@ def _correct_manifests(folder: Path) -> None:
         playlist.write_text("".join(kept), "utf-8")
 
 
+def frames_per_segment(rate: Fraction) -> int:
+    """The frames of one segment: SEGMENT_S, or a little more where the rate is no whole number."""
+    return math.ceil(SEGMENT_S * rate)
+
+
 def _command(ffmpeg: str, source: Source, sizes: Sequence[Rendition], preset: str) -> list[str]:
     rate = source.frame_rate
-    key_frame_every = math.ceil(SEGMENT_S * rate)
+    key_frame_every = frames_per_segment(rate)
     outputs = "".join(f"[in{number}]" for number in range(len(sizes)))
     aspect = source.pixel_aspect
     # From here on scale keeps the picture's aspect by way of the pixels' (854x480 has 1280:1281);

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from dashp2p.content.clock import CLOCK_HEIGHT_PX, CLOCK_WIDTH_PX, clock_frames
 from dashp2p.content.ffmpeg import FfmpegFailed, find_ffmpeg, run
+from dashp2p.content.interrupts import Interrupted, interruptible
 from dashp2p.content.progress import progress_bar
-from dashp2p.content.workspace import Interrupted, interruptible
 
 __all__ = ["main", "make_test_film"]
 

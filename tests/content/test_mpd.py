@@ -40,8 +40,8 @@ def mpd(
     """One video representation, "v", of 800 kbit/s, whose SegmentTemplate is given."""
     return f"""<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" mediaPresentationDuration="{duration}"
       {top}>{base}<Period><AdaptationSet mimeType="video/mp4" codecs="avc1"
-      width="320" height="180"><Representation id="v" bandwidth="800000" {attributes}>{template}</Representation>
-      </AdaptationSet></Period></MPD>""".encode()
+      width="320" height="180"><Representation id="v" bandwidth="800000" {attributes}>
+      {template}</Representation></AdaptationSet></Period></MPD>""".encode()
 
 
 def timeline(entries: str, attributes: str = "", **more: str) -> bytes:
