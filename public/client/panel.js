@@ -96,7 +96,7 @@ export class Panel {
     element.dataset.shown = `${value} ${note}`;
     const small = document.createElement("small");
     small.textContent = note;
-    element.replaceChildren(document.createTextNode(value), small);
+    element.replaceChildren(document.createTextNode(`${value} `), small);
   }
 
   /** Writes only what changed, so that screen readers and selections are left in peace. */

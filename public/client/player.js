@@ -34,7 +34,8 @@ function settings(sid) {
       },
       // dash.js gives up, and drops what it has buffered, after three attempts. A peer that is being
       // restarted is back before the buffer runs dry: ask as long as that lasts, and a little longer.
-      retryAttempts: { MediaSegment: 14, InitializationSegment: 5 },
+      // Without an MPD there is nothing to lose: the page looks for the reason, and again (recovery.js).
+      retryAttempts: { MPD: 1, MediaSegment: 14, InitializationSegment: 5 },
       // All viewers begin on the same rung, so that the first segments are shared ones.
       lastBitrateCachingInfo: { enabled: false },
       lastMediaSettingsCachingInfo: { enabled: false },

@@ -1,0 +1,1 @@
+"""The player page in a real browser."""

@@ -1,0 +1,184 @@
+"""A stand-in for the peer: the page's files, a film, /stats and /qoe, and faults on demand."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+from unittest import TestCase
+from urllib.parse import parse_qs, urlsplit
+
+from attrs import define, field
+
+from tests.browser.browser import CLIENT
+
+# The peer's policy: nothing but this very server.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mpd": "application/dash+xml",
+    ".m4s": "video/iso.segment",
+}
+PEER_ID: Final = "3fa2c981" + "0" * 56
+
+
+def neighbour(number: int) -> dict[str, object]:
+    """A neighbour as /stats describes it."""
+    return {
+        "peer": f"{number:08x}" + "0" * 56,
+        "rtt_ms": 12.5,
+        "download_bps": 2_000_000.0,
+        "upload_bps": 1_000_000.0,
+        "received_bytes": 1_000_000 * number,
+        "sent_bytes": 500_000,
+        "segments": 3,
+    }
+
+
+@define(eq=False)
+class FakePeer:
+    """A peer whose answers a test decides, also while the page runs."""
+
+    film: Path
+    stats_answers: bool = True
+    mpd_status: int = 200
+    mpd_error: str = "The origin answered with an error."
+    segment_status: int = 200
+    absent: frozenset[str] = frozenset()
+    """Paths that are 404."""
+    maximum_kbps: int = 5000
+    mode: str = "sharing"
+    message: str | None = None
+    neighbours: int = 3
+    sources: dict[str, int] = field(factory=lambda: {"cache": 60, "peers": 880, "origin": 60})
+    """Bytes by source in /stats."""
+    reports: list[dict[str, Any]] = field(factory=list)
+    """What came to /qoe: the JSON bodies."""
+    requests: list[str] = field(factory=list)
+    """Paths with queries, as they came."""
+    url: str = ""
+    _began_s: float = field(factory=time.monotonic)
+
+    def start(self, case: TestCase) -> FakePeer:
+        """Serve on a free port until `case` ends."""
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        case.addCleanup(thread.join, 5)
+        case.addCleanup(server.server_close)
+        case.addCleanup(server.shutdown)
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        return self
+
+    def asked(self, part: str) -> list[str]:
+        """Requests whose path contains `part`."""
+        return [path for path in self.requests if part in path]
+
+    def cmcd(self) -> list[dict[str, str]]:
+        """The CMCD keys of each request that carried some; flags have the value ""."""
+        queries = [parse_qs(urlsplit(path).query).get("CMCD", []) for path in self.requests]
+        return [
+            {key: value for key, _, value in (pair.partition("=") for pair in query[0].split(","))}
+            for query in queries
+            if query
+        ]
+
+    def stats(self) -> dict[str, object]:
+        """The JSON of GET /stats."""
+        counts = {"delivered": 1000, "uploaded": 8_200_000, "duplicate": 0, "wasted": 0}
+        return {
+            "v": 1,
+            "peer": PEER_ID,
+            "uptime_s": time.monotonic() - self._began_s,
+            "presentation": "ab" * 16,
+            "mode": self.mode,
+            "message": self.message,
+            "bytes": {**self.sources, **counts, "control": 10},
+            "neighbours": [neighbour(number + 1) for number in range(self.neighbours)],
+            "sessions": [],
+            "segments": [],
+            "cache": {"bytes": 1, "quota_bytes": 2, "segments": 1},
+            "tracker": {"reachable": True},
+            "origin": {"reachable": self.mode != "no-origin"},
+            "start": {"announced_s": 0.1, "indexed_s": 0.2},
+        }
+
+
+def _handler(peer: FakePeer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: what came is kept in FakePeer.requests."""
+
+        def do_GET(self) -> None:  # http.server's name
+            peer.requests.append(self.path)
+            path = urlsplit(self.path).path
+            if path == "/stats":
+                if peer.stats_answers:
+                    self._json(HTTPStatus.OK, peer.stats())
+                else:
+                    self._hang_up()
+            elif path in peer.absent:
+                self._json(HTTPStatus.NOT_FOUND, {"v": 1, "error": "Not here."})
+            elif path.startswith("/client/"):
+                self._file(CLIENT, path.removeprefix("/client/") or "client.html")
+            elif path.startswith("/dash/"):
+                self._film(path.removeprefix("/dash/"))
+            else:
+                self._json(HTTPStatus.NOT_FOUND, {"v": 1, "error": "Not here."})
+
+        def do_POST(self) -> None:  # http.server's name
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/qoe" and self.headers["Content-Type"] == "application/json":
+                peer.reports.append(json.loads(body))
+                self._answer(HTTPStatus.NO_CONTENT, b"", "text/plain")
+            else:
+                self._json(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"v": 1, "error": "Send JSON."})
+
+        def _film(self, name: str) -> None:
+            status = peer.mpd_status if name.endswith(".mpd") else peer.segment_status
+            if not peer.stats_answers:
+                self._hang_up()
+            elif status != HTTPStatus.OK:
+                self._json(status, {"v": 1, "error": peer.mpd_error})
+            else:
+                self._file(peer.film, name)
+
+        def _file(self, folder: Path, name: str) -> None:
+            path = folder / name
+            if not path.is_file():
+                self._json(HTTPStatus.NOT_FOUND, {"v": 1, "error": f"No {name} here."})
+                return
+            kind = TYPES.get(path.suffix, "application/octet-stream")
+            self._answer(HTTPStatus.OK, path.read_bytes(), kind)
+
+        def _json(self, status: int, value: object) -> None:
+            self._answer(status, json.dumps(value).encode(), "application/json")
+
+        def _answer(self, status: int, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-cache")
+            self.send_header("Content-Security-Policy", POLICY)
+            self.send_header("CMSD-Dynamic", f'"dashp2p";etp=5000;mb={peer.maximum_kbps}')
+            self.end_headers()
+            self.wfile.write(body)
+
+        def _hang_up(self) -> None:
+            self.close_connection = True
+            self.connection.close()
+
+    return Handler

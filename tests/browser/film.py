@@ -1,0 +1,53 @@
+"""A small signed film for browser tests, made once per process by the product's own segment.sh."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+from unittest import SkipTest
+
+from dashp2p.content.ffmpeg import FfmpegFailed, find_ffmpeg
+from tests.processes import environment
+
+RUNGS: Final = "180:400,90:100"
+_TIMEOUT_S: Final = 60
+
+
+@cache
+def small_film(seconds: int) -> Path:
+    """A folder with dash.mpd, two rungs of video, sound, and the signed index. Raises SkipTest."""
+    try:
+        ffmpeg = find_ffmpeg()
+    except FfmpegFailed as error:
+        raise SkipTest(f"no film to play: {error}") from None
+    folder = Path(tempfile.mkdtemp(prefix="dashp2p-film-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    source = folder / "source.mp4"
+    _run(
+        [
+            *(ffmpeg, "-v", "error", "-y"),
+            *("-f", "lavfi", "-i", f"testsrc2=size=320x180:rate=25:duration={seconds}"),
+            *("-f", "lavfi", "-i", f"sine=frequency=330:duration={seconds}"),
+            *("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", str(source)),
+        ]
+    )
+    _run(
+        [
+            *(sys.executable, "-m", "dashp2p.content.segment", str(source), str(folder / "dash")),
+            *("--rungs", RUNGS, "--preset", "ultrafast", "--key", str(folder / "signing.key")),
+        ]
+    )
+    return folder / "dash"
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=_TIMEOUT_S, env=environment()
+    )
+    assert done.returncode == 0, f"{command[0]}: {done.stdout}{done.stderr}"
