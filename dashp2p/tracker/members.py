@@ -13,6 +13,8 @@ from dashp2p.tracker.pool import Pool
 
 _Key = TypeVar("_Key")
 
+SPARE = 8
+
 
 @define(eq=False)
 class Neighbour:
@@ -151,8 +153,8 @@ class Members:
         near = [*(self._lans.get(lan) for lan in asker.lans)]
         near += [self._sites.get(asker.at.site), self._networks.get(asker.at.network)]
         self._gather(found, near, asker, wanted - wanted // 3, random)
-        far = [self._reached, *near[-2:]]
-        self._gather(found, far, asker, wanted, random)
+        site = near[-2]
+        self._gather(found, [self._reached, site, *near], asker, wanted, random)
         return list(found.values())
 
     def _gather(
@@ -167,8 +169,8 @@ class Members:
         for pool in pools:
             if pool is None or len(found) >= most:
                 continue
-            # Some that are drawn are known already, or are not to be told.
-            for member in pool.draw(random, 2 * most):
+            # Some that are drawn are known already, or are not to be told: draw a few more.
+            for member in pool.draw(random, most - len(found) + SPARE):
                 if member.peer not in found and (seen := member.seen_from(asker)) is not None:
                     found[member.peer] = seen
                     if len(found) >= most:

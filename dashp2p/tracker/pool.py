@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
 from typing import Generic, TypeVar
 
@@ -36,17 +35,15 @@ class Pool(Generic[Member]):
             self._members[place] = last
             self._places[last] = place
 
-    def draw(self, random: Random, most: int) -> Iterator[Member]:
-        """Up to `most` different members, at random, in time that grows with `most` only."""
+    def draw(self, random: Random, most: int) -> list[Member]:
+        """Different members at random, in random order and in time that grows with `most` only:
+        all of a small pool, and of a large one about `most` (a place drawn twice counts once)."""
         members = self._members
-        if len(members) <= 2 * most:
+        size = len(members)
+        if size <= 2 * most:
             few = members.copy()
             random.shuffle(few)
-            yield from few[:most]
-            return
-        places: set[int] = set()
-        while len(places) < most:  # more than half are free: two tries each on average, at most
-            place = int(random.random() * len(members))
-            if place not in places:
-                places.add(place)
-                yield members[place]
+            return few[:most]
+        uniform = random.random
+        places = dict.fromkeys([int(uniform() * size) for _ in range(most)])
+        return [members[place] for place in places]

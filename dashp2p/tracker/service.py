@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable
-from random import Random, SystemRandom
+from random import Random
 from typing import Any
 
 from attrs import field, frozen
@@ -69,7 +69,7 @@ class TrackerService(MultiService):
         self._stopping = False
         self.registry = MemoryRegistry(
             config.registry,
-            SystemRandom() if random is None else random,
+            Random() if random is None else random,
             # Epochs after a restart are to be above those before it; nothing else needs the date.
             epoch_offset=int(time.time() - time.monotonic()),
         )
