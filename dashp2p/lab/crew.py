@@ -34,9 +34,7 @@ class Crew:
         return self._daemon(ORIGIN, "dashp2p-origin", arguments)
 
     def tracker(self) -> list[str]:
-        key = str(self.folder / "ticket-key")
-        arguments = ["--listen", self.stage.listen(TRACKER), "--ticket-key", key]
-        return self._daemon(TRACKER, "dashp2p-tracker", arguments)
+        return self._daemon(TRACKER, "dashp2p-tracker", ["--listen", self.stage.listen(TRACKER)])
 
     def peer(self, host: str, prepared: bool) -> list[str]:
         """`prepared`: under the starter, so that it begins when it is told."""
@@ -55,9 +53,13 @@ class Crew:
             prepared,
         )
 
+    def tracker_environment(self) -> dict[str, str]:
+        """Its keys go away with the run."""
+        return {"DASHP2P_TICKET_KEY": str(self.folder / "ticket-key")}
+
     def peer_environment(self) -> dict[str, str]:
         names = ",".join(sorted(ablation.value for ablation in self.ablations))
-        return {ABLATE_VARIABLE: names} if names else {}
+        return {ABLATE_VARIABLE: names}  # empty too: a shell's own must not steer the run
 
     def viewer(self, host: str, through_peer: bool) -> list[str]:
         """A headless viewer, imported and waiting; behind the host's peer or straight at the

@@ -70,6 +70,7 @@ class RunResult:
     """Each peer's /stats by host, taken at the end or just before its end."""
     swarms: Any
     cpu_s: dict[str, float]
+    """CPU that each program used since the first viewer's start, in seconds of one core."""
     machine_busy: float
     """Share of all cores' time that was used while viewers watched."""
     stage: dict[str, Any]
@@ -105,6 +106,7 @@ class Run:
     _notes: list[str] = field(init=False, factory=list)
     _begin: float = field(init=False, default=0.0)
     _egress_base: int = field(init=False, default=0)
+    _first_cpu_s: dict[str, float] = field(init=False, factory=dict)
 
     def run(self) -> RunResult:
         """Carry it out; blocks for the film's length and some seconds. RunFailedError says why
@@ -132,10 +134,11 @@ class Run:
     # Preparation
 
     def _prepare(self) -> None:
-        origin = self._start(ORIGIN, self._crew.origin())
+        origin = self._programs.start(ORIGIN, self._crew.origin())
         self._await_daemon(ORIGIN, origin)
         if self.variant is Variant.PEERS:
-            tracker = self._start(TRACKER, self._crew.tracker())
+            environment = self._crew.tracker_environment()
+            tracker = self._programs.start(TRACKER, self._crew.tracker(), environment)
             self._await_daemon(TRACKER, tracker)
         self._egress_base = self._stage.egress_bytes()
         early = [visit for visit in self._visits if self._comes_early(visit)]
@@ -149,6 +152,7 @@ class Run:
         for visit in early:
             self._await_prepared(self._viewers[visit.host])
         self._begin = time.monotonic() + HEAD_START_S
+        self._at(0.0, self._note_first_cpu)
         self._plan(early)
 
     def _comes_early(self, visit: Visit) -> bool:
@@ -178,9 +182,6 @@ class Run:
             self._let_begin(visit)
 
         self._at(visit.arrives_s - VIEWER_LEAD_S, viewer)
-
-    def _start(self, name: str, command: list[str]) -> Program:
-        return self._programs.start(name, command)
 
     def _start_peer(self, host: str) -> None:
         command = self._crew.peer(host, prepared=self.scenario.cold)
@@ -268,6 +269,9 @@ class Run:
             case Ending.CUT:
                 self._stage.connect(host, False)
 
+    def _note_first_cpu(self) -> None:
+        self._first_cpu_s = {one.name: one.note_cpu() for one in self._programs.started}
+
     def _kill_tracker(self) -> None:
         self._program(TRACKER).send(signal.SIGKILL)
 
@@ -295,7 +299,10 @@ class Run:
             viewer.send(signal.SIGTERM)
         for viewer in self._viewers.values():
             viewer.process.wait(10.0)
-        cpu_s = {program.name: program.note_cpu() for program in self._programs.started}
+        cpu_s = {
+            one.name: one.note_cpu() - self._first_cpu_s.get(one.name, 0.0)
+            for one in self._programs.started
+        }
         stage = self._stage.report()
         return RunResult(
             scenario=self.scenario.name,

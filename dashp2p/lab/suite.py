@@ -52,17 +52,16 @@ class Outcome:
         return guards(self.runs.get(Variant.PEERS, ()))
 
     def to_json(self) -> dict[str, Any]:
-        return plain(
-            {
-                "scenario": self.scenario,
-                "ablations": self.ablations,
-                "runs": self.runs,
-                "checks": self.checks(),
-                "guards": self.guards(),
-                "failures": self.failures,
-                "notes": self.notes,
-            }
-        )
+        document = {
+            "scenario": self.scenario,
+            "ablations": self.ablations,
+            "runs": self.runs,
+            "checks": self.checks(),
+            "guards": self.guards(),
+            "failures": self.failures,
+            "notes": self.notes,
+        }
+        return {name: plain(value) for name, value in document.items()}
 
 
 @define
