@@ -218,7 +218,6 @@ class Engine:
             incoming = Incoming(entry, delivery, assembly, Proof(entry), self.now)
             incoming.deadline_s = deadline_s
             self._incoming[entry.position] = incoming
-            self.records.unplayed[entry.path] = 0
         else:
             self.node.want(entry, deadline_s, self.now, listener is not None)
         if listener is not None:
@@ -531,7 +530,8 @@ class Engine:
             self.node.blocks_arrived(source, entry, blocks, self.now)
         if by_source:
             incoming.tell()
-        if incoming.assembly.complete:
+        if incoming.assembly.complete and by_source:
+            self._record(incoming)
             for callback in self.completed:
                 callback(entry, incoming)
 
@@ -557,15 +557,19 @@ class Engine:
         entry = incoming.entry
         self._incoming.pop(entry.position, None)
         self._cancel_fetches(incoming)
+        if not incoming.listeners:
+            self.records.unplayed[entry.path] = entry.size_bytes
         hashes = incoming.proof.all_hashes(incoming.assembly.whole())
         save = self.store.finish(entry.digest, hashes, self.now)
         if save is not None:
             self._save(save)
+
+    def _record(self, incoming: Incoming) -> None:
+        entry = incoming.entry
         account, now = incoming.delivery.account, self.now
         self.records.hedges += account.hedges
         self.records.rescues += account.rescues
         first_at = incoming.delivery.first_at or now
-        self.records.unplayed[entry.path] = 0 if incoming.listeners else entry.size_bytes
         self.records.add(
             SegmentRecord(
                 path=entry.path,

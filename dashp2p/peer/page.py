@@ -16,7 +16,7 @@ from dashp2p.peer.sessions import QoeRefused, Sessions
 from dashp2p.peer.stats import Stats
 from dashp2p.web.cors import CorsPolicy
 from dashp2p.web.health import Reasons, healthz, readyz
-from dashp2p.web.json import BadRequest, error_body, json_body, read_json
+from dashp2p.web.json import BadRequestError, error_body, json_body, read_json
 from dashp2p.web.metrics import Metrics
 from dashp2p.web.private import REFUSAL, may_see
 
@@ -43,7 +43,7 @@ class ClientFolder(File):
         request.setHeader(b"Content-Security-Policy", POLICY)
         request.setHeader(b"Cache-Control", b"no-cache")
         request.setHeader(b"Referrer-Policy", b"no-referrer")
-        return super().render_GET(request)
+        return File.render_GET(self, request)
 
     def directoryListing(self) -> Resource:  # noqa: N802  # Twisted's name
         child: Resource = self.childNotFound
@@ -108,8 +108,8 @@ class Page:
             return error_body(request, 403, "pages of that site may not use this peer")
         try:
             self._sessions.report(read_json(request, MAX_QOE_BYTES), self._stats.engine.now)
-        except BadRequest as error:
-            return error_body(request, error.code, error.message)
+        except BadRequestError as error:
+            return error_body(request, error.code, str(error))
         except QoeRefused as error:
             return error_body(request, 400, str(error))
         request.setResponseCode(204)

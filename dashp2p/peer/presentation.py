@@ -34,7 +34,7 @@ class KnownOrigins:
     _keys: dict[str, str] = field(factory=dict)
 
     def load(self) -> None:
-        """Read what earlier runs learned. A file that cannot be read counts as none, and is said."""
+        """Read what earlier runs learned. A file that cannot be read counts as none."""
         if self.file is None or not self.file.exists():
             return
         try:
@@ -137,9 +137,7 @@ class Presentation:
             self._no_index(error)
             self._again()
         except IndexRefused as error:
-            self._settle(
-                "pass-through", f"The origin's index is refused: {error}. Nothing is shared."
-            )
+            self._refuse(error)
             self._again()
         else:
             self.signature = signature
@@ -154,6 +152,9 @@ class Presentation:
             )
         else:
             self._settle("no-origin", f"The origin does not answer ({error}). Trying again.")
+
+    def _refuse(self, error: IndexRefused) -> None:
+        self._settle("pass-through", f"The origin's index is refused: {error}. Nothing is shared.")
 
     def _again(self) -> None:
         delay_s = self._delay_s * (0.75 + self._rng.random() / 2)
@@ -179,9 +180,7 @@ class Presentation:
         try:
             self.index = parse_index(raw, self.signature)
         except IndexRefused as error:
-            self._settle(
-                "pass-through", f"The origin's index is refused: {error}. Nothing is shared."
-            )
+            self._refuse(error)
             return None
         self.indexed_at = self._clock.seconds()
         self._settle("sharing", None)

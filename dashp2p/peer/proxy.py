@@ -1,4 +1,4 @@
-"""/dash/...: what players ask for, from the cache, the swarm or the origin, with the origin's manners."""
+"""/dash/...: what players ask for, from cache, swarm or origin, with the origin's manners."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class DashResource(Resource):
 
     def _path_of(self, request: Request) -> str | None:
         try:
-            path = unquote(b"/".join(request.postpath).decode("ascii"), errors="strict")
+            path = unquote(b"/".join(request.postpath or []).decode("ascii"), errors="strict")
         except UnicodeDecodeError:
             return None
         return path if len(path) <= MAX_PATH_CHARS and path_is_safe(path) else None

@@ -49,7 +49,7 @@ class _Relay(Protocol):
     def _player_left(self, reason: Failure) -> None:
         self._gone = True
         if self.transport is not None:
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self._gone:

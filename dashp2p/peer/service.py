@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,8 +169,8 @@ class PeerService(Service):
 
     def _build_faces(self) -> None:
         settings, reactor = self.settings, self._reactor
-        cors = CorsPolicy(settings.allow_origins)
-        page_cors = CorsPolicy(settings.allow_origins, methods=("GET", "HEAD", "POST"))
+        cors = CorsPolicy(frozenset(settings.allow_origins))
+        page_cors = CorsPolicy(frozenset(settings.allow_origins), methods=("GET", "HEAD", "POST"))
         metrics = Metrics(self.stats.families)
         folder = settings.client or client_folder()
         page = Page(folder, self.stats, self.sessions, metrics, self._not_ready, page_cors)
@@ -316,9 +317,8 @@ class PeerService(Service):
 
     async def _examine(self, segments: SegmentStore, entries: list[Entry]) -> None:
         for entry in entries:
-            examined: Examined = await self._in_thread(
-                lambda entry=entry: segments.examine(entry.digest, entry.block_size_bytes)
-            )
+            look = partial(segments.examine, entry.digest, entry.block_size_bytes)
+            examined: Examined = await self._in_thread(look)
             if self.stopping:
                 return
             if self.store.verified(examined):

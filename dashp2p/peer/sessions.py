@@ -82,6 +82,11 @@ class Sessions:
         session.buffer_s = qoe["buffer_s"]
 
 
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
 def read_qoe(beacon: Mapping[str, Any]) -> dict[str, Any]:
     """A checked beacon, with nothing in it but what is known. Raises QoeRefused."""
     if beacon.get("v") != 1:
@@ -97,12 +102,11 @@ def read_qoe(beacon: Mapping[str, Any]) -> dict[str, Any]:
         raise QoeRefused("player must be a text of at most 64 characters")
     qoe: dict[str, Any] = {"sid": sid, "state": state, "player": player}
     for name, limit in NUMBERS.items():
-        value = beacon.get(name)
+        value: Any = beacon.get(name)
         if value is None and name in NULLABLE:
             qoe[name] = None
             continue
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not 0 <= value <= limit:
+        if not _is_number(value) or not 0 <= value <= limit:
             raise QoeRefused(f"{name} must be a number from 0 to {limit:g}")
         qoe[name] = value
     return qoe

@@ -12,6 +12,7 @@ from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.web.http_headers import Headers
 
 from dashp2p.peer.exchange import Address
 from dashp2p.peer.limits import MAX_TRACKER_BYTES, TRACKER_TIMEOUT_S
@@ -111,7 +112,7 @@ class TrackerClient:
             response = await self._http.post(
                 self._base_url + path,
                 data=json.dumps(message, separators=(",", ":")).encode(),
-                headers={b"Content-Type": b"application/json"},
+                headers=Headers({"Content-Type": ["application/json"]}),
                 unbuffered=True,
                 allow_redirects=False,
                 timeout=TRACKER_TIMEOUT_S,
