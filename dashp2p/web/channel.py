@@ -113,13 +113,7 @@ class BoundedChannel(HTTPChannel):
         if self._buffer and not self._handlingRequest:
             self._patience.receiving()  # read along with the last request: the start of another
 
-    def lineReceived(self, line: bytes) -> None:
-        if not self._refused:
-            HTTPChannel.lineReceived(self, line)
-
     def rawDataReceived(self, data: bytes) -> None:
-        if self._refused:
-            return
         if len(self._dataBuffer) >= MAX_PIPELINED_PIECES:
             # Twisted sums over the pieces with each one: thousands of tiny ones would be quadratic.
             self._dataBuffer = [b"".join(self._dataBuffer)]

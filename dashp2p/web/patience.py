@@ -91,15 +91,13 @@ class Patience:
         self._written_bytes += size_bytes
 
     def paused(self) -> None:
-        """The transport is full: it reads nothing more either."""
+        """The transport is full."""
         self._paused = True
 
     def resumed(self) -> None:
-        """The client has taken all; where we had stopped reading, its deadline starts anew."""
+        """The client has taken all."""
         self._paused = False
         self._progress_s = self._clock.seconds()
-        if self.phase is Phase.RECEIVING:
-            self._arm(self._limits.receive_s)
 
     def _enter(self, phase: Phase, wait_s: float) -> None:
         self.phase = phase
@@ -116,7 +114,7 @@ class Patience:
     def _expired(self) -> None:
         self._timer = None
         waiting = self._waiting_bytes()
-        if self.phase is Phase.RECEIVING and not self._paused:
+        if self.phase is Phase.RECEIVING:
             self._late()
         elif self.phase is Phase.IDLE and waiting == 0 and self._draining:
             self.idle()  # the last response is taken only now: idleness begins

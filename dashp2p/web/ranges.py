@@ -43,9 +43,8 @@ def requested_range(header: str | None, total_bytes: int) -> ByteRange | None:
         return None
     first, stop = parsed.ranges[0]
     if first < 0:
-        first = max(
-            0, total_bytes + first
-        )  # werkzeug's own reading refuses a suffix that is longer
+        # A suffix that is longer than all means all; werkzeug's own reading refuses it.
+        first = max(0, total_bytes + first)
     stop = total_bytes if stop is None else min(stop, total_bytes)
     if first >= stop:
         raise RangeError(total_bytes)
