@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 PEERS_MAX = 200
 SECONDS_MAX = 24 * 3600
@@ -69,7 +70,7 @@ class DemoOptions:
 class _Parser(argparse.ArgumentParser):
     """One line and exit status 2, without the usage above it."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
