@@ -32,7 +32,7 @@ class BoundedRequest(Request):
 
     def __init__(self, channel: BoundedChannel, *args: object, **kwargs: object) -> None:
         Request.__init__(self, channel, *args, **kwargs)
-        # No route takes forms. Set here, for older Twisted has no such argument.
+        # No route takes forms. Older Twisted parses them all the same, within the body's bound.
         self._parsePOSTFormSubmission = False
 
     def gotLength(self, length: int | None) -> None:
