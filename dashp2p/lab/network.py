@@ -165,10 +165,14 @@ class Network:
         namespace = self._namespaces[nat.name]
         with netns.inside(namespace):
             netns.sysctl("net.ipv4.ip_forward", "1")
-        rules = (
-            "table ip lab { chain out { type nat hook postrouting priority 100; "
-            'oifname "eth0" masquerade; } }'
-        )
+        rules = """
+            table ip lab {
+                chain out {
+                    type nat hook postrouting priority 100
+                    oifname "eth0" masquerade
+                }
+            }
+        """
         subprocess.run(
             netns.command(namespace, ["nft", "-f", "-"]), input=rules, text=True, check=True
         )
