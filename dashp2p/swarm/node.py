@@ -360,17 +360,20 @@ class Node:
         self.uplink.withdraw(delivery.entry.position, delivery.missing)
 
     def _source_distance(self, delivery: Delivery) -> int | None:
-        """The distance of the nearest neighbour that was asked for what others do not have."""
+        """The greatest distance among neighbours that were asked for blocks on their way there.
+
+        The greatest, or two could come to wait for each other (docs/protocol.md, GETTING).
+        """
         segment = delivery.entry.position
-        nearest: int | None = None
+        farthest: int | None = None
         for peer_id in delivery.spread_of:
             neighbour = self.state.neighbours.get(peer_id)
             if neighbour is None:
                 continue
             coming = neighbour.coming(segment)
             distance = coming.distance if coming and not neighbour.has_whole(segment) else 0
-            nearest = distance if nearest is None else min(nearest, distance)
-        return nearest
+            farthest = distance if farthest is None else max(farthest, distance)
+        return farthest
 
     def _look_for_late(self, delivery: Delivery, now: float) -> None:
         for peer_id in [peer for peer, until in delivery.avoid.items() if now >= until]:
