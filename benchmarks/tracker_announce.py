@@ -157,7 +157,7 @@ def main() -> None:
 
 def run(daemon: Daemon, options: argparse.Namespace, peers: list[str], swarms: list[str]) -> None:
     connections = [daemon.connect() for _ in range(CONNECTIONS)]
-    stats = {f"bytes_{name}": 123_456_789 for name in ("cache", "peers", "origin", "uploaded")}
+    stats = {f"{name}_bytes": 123_456_789 for name in ("cache", "peers", "origin", "uploaded")}
 
     def announce(number: int, event: str = "update") -> Call:
         number %= len(peers)

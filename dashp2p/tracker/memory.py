@@ -52,7 +52,7 @@ class _Swarm:
 class MemoryRegistry:
     """Implements `dashp2p.tracker.registry.Registry`; its coroutines never suspend.
 
-    Of the figures that peers report, those named `bytes_...` or `..._total` count upwards, so their
+    Of the figures that peers report, those named `..._bytes` or `..._total` count upwards, so their
     increases are summed over the swarm, and stay when the peer leaves.
     """
 
@@ -292,7 +292,7 @@ class MemoryRegistry:
     def _count(self, swarm: _Swarm, before: dict[str, float], after: dict[str, float]) -> None:
         """Add to the swarm's totals what a peer's counters grew by since its last announce."""
         for name, value in after.items():
-            if not (name.startswith("bytes_") or name.endswith("_total")) or value < 0:
+            if not (name.endswith(("_bytes", "_total"))) or value < 0:
                 continue
             if name not in swarm.totals and len(swarm.totals) >= limits.MAX_TOTALS:
                 continue

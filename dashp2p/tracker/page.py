@@ -51,7 +51,7 @@ def _row(swarm: SwarmSummary) -> str:
     numbers = [swarm.peers, *(figures.get(name, 0) for name in ("leases", "segments_held"))]
     numbers += [figures.get(name, 0) for name in ("granted", "takeovers", "hedges")]
     cells += [f"<td>{int(number):,}</td>" for number in numbers]
-    for name in ("bytes_cache", "bytes_peers", "bytes_origin"):
+    for name in ("cache_bytes", "peers_bytes", "origin_bytes"):
         cells.append(f"<td>{_bytes(totals.get(name, 0))}</td>")
     return "<tr>" + "".join(cells) + "</tr>"
 

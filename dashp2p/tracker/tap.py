@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService
 
 from dashp2p.options import DaemonOptions, Option, duration, endpoint, integer
-from dashp2p.swarm.leases import LeaseRules
 from dashp2p.tracker import limits
-from dashp2p.tracker.memory import RegistryRules
-from dashp2p.tracker.service import PROGRAM, TrackerConfig, TrackerService
+
+if TYPE_CHECKING:
+    from dashp2p.tracker.service import TrackerConfig
 
 MAX_COUNT = 1_000_000
 
 
 class Options(DaemonOptions):
-    """Options of dashp2p-tracker."""
+    """Introduce peers, and hand out the right to fetch from the origin."""
 
-    program: ClassVar[str] = PROGRAM
+    program: ClassVar[str] = "dashp2p-tracker"
+    longdesc = "Introduces the viewers of a film to each other, and leases fetches to them."
     options: ClassVar[tuple[Option, ...]] = (
         Option(
             "listen",
@@ -80,8 +81,8 @@ class Options(DaemonOptions):
         ),
         Option(
             "connections-per-address",
-            "HTTP connections from one public address. Loopback is exempt.",
-            integer(1, MAX_COUNT),
+            "HTTP connections from one public address; 0: any number. Loopback is exempt.",
+            integer(0, MAX_COUNT),
             default="4096",
             example="64",
         ),
@@ -89,6 +90,11 @@ class Options(DaemonOptions):
 
     def config(self) -> TrackerConfig:
         """The options as the service takes them."""
+        # Imported here: --help and --version need none of it.
+        from dashp2p.swarm.leases import LeaseRules
+        from dashp2p.tracker.memory import RegistryRules
+        from dashp2p.tracker.service import TrackerConfig
+
         interval_s: float = self["interval"]
         return TrackerConfig(
             listen=self["listen"],
@@ -103,12 +109,20 @@ class Options(DaemonOptions):
                 leases=LeaseRules(most_live_per_peer=self["leases-per-peer"]),
             ),
             calls_per_address=self["calls-per-address"],
-            connections_per_address=self["connections-per-address"],
+            connections_per_address=self["connections-per-address"] or None,
         )
 
 
-def makeService(options: Options) -> IService:
-    """The tracker's service; everything was checked with the options."""
-    from twisted.internet import reactor
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """The tracker, on the global reactor unless a test gives another."""
+    from dashp2p.tracker.service import TrackerService
 
-    return TrackerService(options.config(), reactor)
+    if reactor is None:
+        from twisted.internet import reactor as global_reactor
+
+        from dashp2p.web.process import prepare_process
+
+        reactor = global_reactor
+        prepare_process(reactor)
+    service: IService = TrackerService(options.config(), reactor)
+    return service
