@@ -14,6 +14,7 @@ import { StatsFeed } from "./stats.js";
 const DEFAULT_MPD = "/dash/dash.mpd";
 const TICK_MS = 1000;
 const SLOW_START_MS = 8000;
+const NEAR_END_S = 1;
 // A screen reader hears the headline now and then, not each second.
 const SAY_HEADLINE_EVERY_S = 60;
 
@@ -121,6 +122,10 @@ class Page {
       this.hasAudio = detail.audio;
       this.offerSound();
     });
+    this.player.addEventListener("ended", () => {
+      this.meter.ended();
+      this.showEnd();
+    });
     this.player.addEventListener("blocked", () => {
       this.notice.show("blocked", { action: () => this.playOnClick() });
     });
@@ -131,10 +136,13 @@ class Page {
     listenTo(this.video, this.meter);
     const clear = () => this.notice.hide();
     this.video.addEventListener("playing", clear);
-    this.video.addEventListener("seeking", () => { if (this.notice.kind === "ended") clear(); });
+    // The viewer took the slider; dash.js moves by less when it parks the playhead at the end.
+    this.video.addEventListener("seeking", () => {
+      const fromEnd = this.video.duration - this.video.currentTime;
+      if (this.notice.kind === "ended" && fromEnd > NEAR_END_S) clear();
+    });
     // Without autoplay nothing says "playing": a picture that stands is a picture too.
     this.video.addEventListener("canplay", () => { if (["loading", "slow"].includes(this.notice.kind) && this.video.paused && !this.video.autoplay) clear(); });
-    this.video.addEventListener("ended", () => this.showEnd());
     this.video.addEventListener("volumechange", () => this.offerSound());
     this.unmute.addEventListener("click", () => {
       this.video.muted = false;

@@ -52,6 +52,8 @@ function settings(sid) {
           averageCalculationMode: "throughputCalculationModeByteSizeWeightedHarmonicMean",
         },
       },
+      // Where dash.js parks a playhead that overshot; see "ended" in Player.
+      seekDurationBackoff: 0.1,
       // Nothing on this page asks another host; live clocks will come from the peer.
       utcSynchronization: { enabled: false, defaultTimingSource: { value: "" } },
     },
@@ -62,8 +64,12 @@ function settings(sid) {
  * Plays one MPD in one video element.
  *
  * Dispatches "rendered" (detail: bitrateBps, width, height, rung, rungs), "tracks" (detail: audio),
- * "blocked" (autoplay was refused) and "failed" (detail: code, message). After "failed" the caller
- * decides when to load() again.
+ * "blocked" (autoplay was refused), "ended" and "failed" (detail: code, message). After "failed" the
+ * caller decides when to load() again.
+ *
+ * "ended" is not the element's: where the sound outlasts the MPD's duration by some milliseconds,
+ * dash.js 5.2 may see the end before the element does, pause it and set it back a little, and the
+ * element never says so.
  */
 export class Player extends EventTarget {
   #video;
@@ -102,8 +108,10 @@ export class Player extends EventTarget {
     const events = globalThis.dashjs.MediaPlayer.events;
     dash.on(events.ERROR, (event) => this.#failed(dash, event.error));
     dash.on(events.PLAYBACK_NOT_ALLOWED, () => this.dispatchEvent(new Event("blocked")));
+    dash.on(events.PLAYBACK_ENDED, (event) => { if (event.isLast) this.dispatchEvent(new Event("ended")); });
     dash.on(events.STREAM_INITIALIZED, () => this.#describeTracks(dash));
     dash.on(events.QUALITY_CHANGE_RENDERED, (event) => this.#rendered(dash, event));
+    dash.addRequestInterceptor(async (request) => this.#introduce(request));
     this.#maximum = new MaximumBitrate(dash);
     dash.addResponseInterceptor(async (response) => this.#maximum.heed(response));
     dash.attachView(this.#video);
@@ -122,6 +130,18 @@ export class Player extends EventTarget {
     if (dash !== this.#dash) return;
     const detail = { code: error?.code ?? 0, message: readable(error?.message) };
     this.dispatchEvent(new CustomEvent("failed", { detail }));
+  }
+
+  /** dash.js 5.2 has no CMCD yet when it asks for the MPD: without, that would be another session. */
+  #introduce(request) {
+    if (request.customData?.request?.type === "MPD") {
+      const url = new URL(request.url, location.href);
+      if (!url.searchParams.has("CMCD")) {
+        url.searchParams.set("CMCD", `ot=m,sf=d,sid="${this.#sid}",su`);
+        request.url = url.href;
+      }
+    }
+    return request;
   }
 
   #describeTracks(dash) {

@@ -66,10 +66,10 @@ export class QoeMeter extends EventTarget {
   }
 
   seeking() {
-    if (this.#state === "failed") return;
+    if (this.#state === "failed" || this.#state === "ended") return;
     this.#endStall();
     this.#seeking = true;
-    if (this.#state === "stalled" || this.#state === "ended") this.#enter("playing");
+    if (this.#state === "stalled") this.#enter("playing");
   }
 
   ended() {
@@ -136,13 +136,12 @@ export class QoeMeter extends EventTarget {
   }
 }
 
-/** Tells a meter what a video element does. The player adds rendered() and failed() itself. */
+/** Tells a meter what a video element does. Of rendered(), ended() and failed() the player knows. */
 export function listenTo(video, meter) {
   video.addEventListener("playing", () => meter.playing());
   video.addEventListener("waiting", () => meter.waiting());
   video.addEventListener("pause", () => { if (!video.ended) meter.paused(); });
   video.addEventListener("seeking", () => meter.seeking());
-  video.addEventListener("ended", () => meter.ended());
   video.addEventListener("timeupdate", () => meter.progress(video.currentTime));
 }
 

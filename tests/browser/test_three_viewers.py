@@ -90,8 +90,8 @@ class ThreeViewers(SynchronousTestCase):
     def _all_ended(self, tabs: list[Tab], captured: list[Captured]) -> bool:
         for capture in captured:
             capture.take()
-        ended = "document.querySelector('video').ended"
-        return all(tab.page.evaluate(ended) for tab in tabs)
+        ends = [tab.page.locator("#stage").get_attribute("data-notice") for tab in tabs]
+        return ends == ["ended"] * len(tabs)
 
     def _origin_files(self) -> dict[str, str]:
         paths: list[Path] = sorted(self.film.glob(f"*{MEDIA}"))
