@@ -158,7 +158,7 @@ def _dictionary(text: str) -> dict[str, object]:
 def _parsed(text: str) -> dict[str, object] | None:
     try:
         parsed = http_sf.parse(text.encode("latin-1"), tltype="dictionary")
-    except (ValueError, OverflowError, UnicodeError):  # StructuredFieldError is a ValueError
+    except (ValueError, OverflowError, OSError):  # the last two from dates beyond the calendar
         return None
     members: dict[str, object] = {}
     assert isinstance(parsed, dict)

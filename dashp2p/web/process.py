@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from typing import Any
 
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 log = Logger()
@@ -24,7 +26,12 @@ def stop_on_sigterm(reactor: Any) -> None:
     Twisted stops too, but then kills itself with the same signal, so that whoever supervises it
     (docker, systemd, run-demo.sh) cannot tell an orderly stop from a death.
     """
-    signal.signal(signal.SIGTERM, lambda number, frame: reactor.callFromThread(reactor.stop))
+
+    def stop() -> None:
+        with suppress(ReactorNotRunning):  # the second SIGTERM, while the first still drains
+            reactor.stop()
+
+    signal.signal(signal.SIGTERM, lambda number, frame: reactor.callFromThread(stop))
 
 
 def raise_open_files_limit() -> None:
