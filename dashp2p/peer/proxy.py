@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from dashp2p.content.entry import Entry, Kind
+from dashp2p.content.entry import Entry
 from dashp2p.content.index import path_is_safe
 from dashp2p.peer.body import DeliveryFailed, SegmentBody
 from dashp2p.peer.engine import Engine
@@ -117,7 +117,7 @@ class DashResource(Resource):
         request.setHeader(b"Cache-Control", b"no-cache")
         cmcd = cmcd_of(request)
         kind = self._engine.kind_of(entry)
-        session = self._session_of(request, cmcd, entry)
+        session = self._session_of(request, cmcd, entry) if kind in MEDIA else None
         selection = select(request, entry.digest.hex()[:32], entry.size_bytes)
         if kind in MEDIA:
             self._advise(request)
@@ -139,16 +139,18 @@ class DashResource(Resource):
             whole = await body.done
         except (DeliveryFailed, StoreError) as error:
             self._unavailable(request, entry, str(error))
-            session.player.closed(self._clock.seconds())
-            return
-        self._account(entry, body.sent_bytes, was_here)
+            whole = False
+        else:
+            self._account(entry, body.sent_bytes, was_here)
+        now = self._clock.seconds()
+        if session is not None and whole:
+            session.player.delivered(entry, kind, now)
+        elif session is not None:
+            session.player.closed(now)
         if not whole:
-            session.player.closed(self._clock.seconds())
             return
-        if kind in MEDIA:
-            session.player.delivered(entry, kind, self._clock.seconds())
         if not was_here and kind == "video":
-            self._advice.delivered(entry.size_bytes, self._clock.seconds() - began_at)
+            self._advice.delivered(entry.size_bytes, now - began_at)
         request.finish()
 
     def _unavailable(self, request: Request, entry: Entry, why: str) -> None:
@@ -182,9 +184,9 @@ class DashResource(Resource):
         bitrate = self._engine.bitrate_of(entry) if self._engine.kind_of(entry) == "video" else None
         return self._sessions.seen(sid, cmcd, bitrate, self._clock.seconds())
 
-    def _deadline(self, session: Session, entry: Entry, kind: str, cmcd: Cmcd) -> float:
+    def _deadline(self, session: Session | None, entry: Entry, kind: str, cmcd: Cmcd) -> float:
         now = self._clock.seconds()
-        if entry.kind is not Kind.MEDIA:
+        if session is None:
             return now + self._sessions.policy.start_grace_s
         hints = Hints(cmcd.deadline_s, cmcd.buffer_s, cmcd.startup, cmcd.starved)
         return session.player.requested(entry, kind, now, hints if cmcd.present else None)
