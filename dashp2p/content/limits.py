@@ -26,7 +26,6 @@ ID_MAX_CHARS: Final = 64
 CODECS_MAX_CHARS: Final = 255
 INTEGER_MAX_DIGITS: Final = 16
 """A JSON number longer than this is refused before it is converted (that costs quadratic time)."""
-FLOAT_MAX_CHARS: Final = 32
 BANDWIDTH_MAX_BPS: Final = 10_000_000_000
 DIMENSION_MAX_PX: Final = 32_768
 START_MAX_S: Final = 1e10

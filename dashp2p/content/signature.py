@@ -126,17 +126,10 @@ class IndexSignature:
 
         Whether `public_key` is the one to trust is the caller's question.
         """
-        if len(index_raw) > limits.INDEX_MAX_BYTES:
-            raise IndexRefused(
-                f"{INDEX_NAME} has {len(index_raw)} bytes, the limit is {limits.INDEX_MAX_BYTES}"
-            )
-        if len(index_raw) != self.index_size_bytes:
-            raise IndexRefused(
-                f"{INDEX_NAME} has {len(index_raw)} bytes, its signature says "
-                f"{self.index_size_bytes}"
-            )
         if not check_whole(self.index_entry(), index_raw):
-            raise IndexRefused(f"{INDEX_NAME} does not have the digest that its signature says")
+            raise IndexRefused(
+                f"{INDEX_NAME} has not the size and digest that {SIGNATURE_NAME} says"
+            )
         try:
             Ed25519PublicKey.from_public_bytes(self.public_key).verify(
                 self.signature, _SIGNED_PREFIX + index_raw

@@ -104,19 +104,19 @@ class PublishTests(SynchronousTestCase):
 
     def test_an_empty_segment_is_refused(self) -> None:
         (self.folder / "chunk_0_3.m4s").write_bytes(b"")
-        self.refused("empty")
+        self.refused("is empty")
 
     def test_a_segment_above_the_limit_is_refused(self) -> None:
         with (self.folder / "chunk_0_3.m4s").open("wb") as file:
             file.truncate(limits.FILE_MAX_BYTES + 1)
-        self.refused("larger")
+        self.refused("is larger than")
 
     def test_a_link_out_of_the_folder_is_refused(self) -> None:
         outside = Path(self.mktemp())
         outside.write_bytes(b"secret")
         (self.folder / "chunk_0_3.m4s").unlink()
         (self.folder / "chunk_0_3.m4s").symlink_to(outside.resolve())
-        self.refused("link")
+        self.refused("is a link")
 
 
 class CommandTests(PublishTests):
