@@ -10,11 +10,12 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from dashp2p.origin.counters import OriginCounters
 from dashp2p.origin.lookup import OpenFile, RootMissingError, open_below
-from dashp2p.origin.names import kind_of, media_type, safe_names
+from dashp2p.origin.names import kind_of, safe_names
 from dashp2p.web.conditional import select
 from dashp2p.web.cors import CorsPolicy
 from dashp2p.web.file_response import Sent, send_file
 from dashp2p.web.json import error_body, not_allowed
+from dashp2p.web.media_types import media_type_of
 from dashp2p.web.tree import NOTHING_HERE
 
 log = Logger()
@@ -66,7 +67,7 @@ class FilesResource(Resource):
         chosen = select(request, file.etag, file.size_bytes)
         request.setHeader(b"Cache-Control", CACHE_CONTROL)
         if chosen.code in (200, 206):
-            request.setHeader(b"Content-Type", media_type(path).encode("ascii"))
+            request.setHeader(b"Content-Type", media_type_of(path).encode("ascii"))
         if request.method == b"HEAD" or not chosen.size_bytes:
             file.close()
             return b""

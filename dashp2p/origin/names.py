@@ -1,4 +1,4 @@
-"""What the names of a presentation's files tell: what may be served, its kind, its media type."""
+"""What the names of a presentation's files tell: whether they may be served, and their kind."""
 
 from __future__ import annotations
 
@@ -11,21 +11,7 @@ MAX_NAME_BYTES = 255
 
 KINDS = ("manifest", "init", "media", "index", "other")
 
-_MEDIA_TYPES = {
-    ".mpd": "application/dash+xml",
-    ".m3u8": "application/vnd.apple.mpegurl",
-    ".m4s": "video/iso.segment",
-    ".mp4": "video/mp4",
-    ".m4v": "video/mp4",
-    ".m4a": "audio/mp4",
-    ".cmfv": "video/mp4",
-    ".cmfa": "audio/mp4",
-    ".ts": "video/mp2t",
-    ".vtt": "text/vtt; charset=utf-8",
-    ".json": "application/json",
-    ".sig": "application/json",
-}
-_MEDIA = (".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".ts", ".vtt")
+_MEDIA = (".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".ts", ".webm", ".vtt")
 _INDEX = ("index.json", "index.blocks", "index.sig")
 _HIDDEN = (".tmp", ".part", ".partial", ".temp", "~")
 _INIT = re.compile(r"(?:.*[^a-z])?init(?:[^a-z].*)?", re.IGNORECASE)
@@ -51,11 +37,6 @@ def safe_names(segments: Sequence[bytes]) -> tuple[str, ...] | None:
             return None
         names.append(name)
     return tuple(names)
-
-
-def media_type(name: str) -> str:
-    """The Content-Type of a file, by its name."""
-    return _MEDIA_TYPES.get(splitext(name)[1].lower(), "application/octet-stream")
 
 
 def kind_of(name: str) -> str:

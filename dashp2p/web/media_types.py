@@ -13,7 +13,9 @@ TYPES = {
     ".m4v": "video/mp4",
     ".ts": "video/mp2t",
     ".webm": "video/webm",
-    ".vtt": "text/vtt",
+    ".cmfv": "video/mp4",
+    ".cmfa": "audio/mp4",
+    ".vtt": "text/vtt; charset=utf-8",
     ".json": "application/json",
     ".sig": "application/json",
 }

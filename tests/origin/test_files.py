@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from dashp2p.origin import lookup
 from dashp2p.origin.counters import OriginCounters
 from dashp2p.origin.files import FilesResource
-from dashp2p.origin.names import KINDS, kind_of, media_type, safe_names
+from dashp2p.origin.names import KINDS, kind_of, safe_names
+from dashp2p.web.media_types import media_type_of
 from dashp2p.web.site import BoundedSite
 from dashp2p.web.tree import Tree
 from tests.web.support import STRANGER, Answer, Connection
@@ -345,7 +346,7 @@ class NameTests(SynchronousTestCase):
             "page.html": "application/octet-stream",
             "A.MPD": "application/dash+xml",
         }.items():
-            self.assertEqual(media_type(name), found)
+            self.assertEqual(media_type_of(name), found)
 
     def test_kinds(self) -> None:
         for name, kind in {
