@@ -184,22 +184,22 @@ npm_ci() {
 }
 
 ensure_page_libraries() {
-  local work digest source name
+  local digest source name
   page_libraries_are_whole "$vendor" && return
   say "Fetching dash.js and uPlot from npm (once)"
-  work=$(mktemp -d "${TMPDIR:-/tmp}/dashp2p-npm.XXXXXX")
-  cp "$root/scripts/page-libraries/"package*.json "$work"
-  npm_ci "$work" || { rm -rf "$work" && die "Could not fetch the page's libraries (see above)."; }
-  mkdir -p "$work/vendor" "$vendor"
+  npm_work=$(mktemp -d "${TMPDIR:-/tmp}/dashp2p-npm.XXXXXX")
+  trap 'rm -rf "$npm_work"' EXIT
+  cp "$root/scripts/page-libraries/"package*.json "$npm_work"
+  npm_ci "$npm_work" || die "Could not fetch the page's libraries (see above)."
+  mkdir -p "$npm_work/vendor" "$vendor"
   while read -r digest source name; do
-    [ -z "$digest" ] || cp "$work/node_modules/$source" "$work/vendor/$name"
+    [ -z "$digest" ] || cp "$npm_work/node_modules/$source" "$npm_work/vendor/$name"
   done <"$root/scripts/page-libraries/files.sha256"
-  page_libraries_are_whole "$work/vendor" || {
-    rm -rf "$work"
+  page_libraries_are_whole "$npm_work/vendor" ||
     die "npm gave other files than scripts/page-libraries/files.sha256 lists; nothing was changed."
-  }
-  cp "$work/vendor/"* "$vendor/"
-  rm -rf "$work"
+  cp "$npm_work/vendor/"* "$vendor/"
+  rm -rf "$npm_work"
+  trap - EXIT
 }
 
 set_up() { # set_up demo|tests

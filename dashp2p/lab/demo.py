@@ -25,7 +25,6 @@ from dashp2p.lab.demo_page import open_page
 from dashp2p.lab.demo_watch import Watch, viewers_of
 from dashp2p.lab.processes import Programs
 
-
 PIPED_WIDTH = 110
 
 

@@ -1,0 +1,1 @@
+"""What a newcomer's machine meets: the wheel, the locks, the scripts."""
