@@ -58,10 +58,10 @@ def find_ffmpeg(environ: Mapping[str, str] = os.environ) -> str:
     if named := environ.get("DASHP2P_FFMPEG"):
         if not _encodes_h264(named):
             raise FfmpegFailed(f"DASHP2P_FFMPEG={named} is no ffmpeg with libx264")
-        return named
+        return _from_any_folder(named)
     for candidate in _candidates():
         if _encodes_h264(candidate):
-            return candidate
+            return _from_any_folder(candidate)
     raise FfmpegFailed("no ffmpeg with libx264: install ffmpeg, or pip install imageio-ffmpeg")
 
 
@@ -74,6 +74,11 @@ def _candidates() -> Iterator[str]:
         yield imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError):
         return  # RuntimeError: a platform for which it ships none
+
+
+def _from_any_folder(ffmpeg: str) -> str:
+    # It will be run in another folder, where a relative path means something else.
+    return os.path.abspath(ffmpeg) if os.sep in ffmpeg else ffmpeg
 
 
 def _encodes_h264(ffmpeg: str) -> bool:

@@ -127,9 +127,7 @@ class IndexSignature:
         Whether `public_key` is the one to trust is the caller's question.
         """
         if not check_whole(self.index_entry(), index_raw):
-            raise IndexRefused(
-                f"{INDEX_NAME} has not the size and digest that {SIGNATURE_NAME} says"
-            )
+            raise IndexRefused(f"{INDEX_NAME} is not the file that {SIGNATURE_NAME} describes")
         try:
             Ed25519PublicKey.from_public_bytes(self.public_key).verify(
                 self.signature, _SIGNED_PREFIX + index_raw

@@ -26,6 +26,10 @@ class FindingTests(SynchronousTestCase):
     def test_the_environment_names_the_one_to_use(self) -> None:
         self.assertEqual(self.find(None, DASHP2P_FFMPEG=self.good), self.good)
 
+    def test_one_named_by_a_relative_path_is_found_from_any_folder(self) -> None:
+        named = os.path.relpath(self.good)
+        self.assertEqual(self.find(None, DASHP2P_FFMPEG=named), self.good)
+
     def test_one_named_that_cannot_encode_is_an_error_and_not_passed_over(self) -> None:
         for named in (self.lame, "/nowhere/ffmpeg"):
             error = self.assertRaises(FfmpegFailed, self.find, self.good, DASHP2P_FFMPEG=named)
