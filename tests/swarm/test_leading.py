@@ -1,0 +1,311 @@
+"""Who fetches from the origin."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dashp2p.swarm.commands import Abandoned, CallTracker, FetchOrigin, StopOrigin
+from dashp2p.swarm.leading import Grant, merged_runs
+from dashp2p.swarm.policy import Policy
+from dashp2p.swarm.sourcing import leader_by_hash
+from tests.swarm.support import Bench, entry, full, peer
+
+
+def granted(bench: Bench, first: int = 0, count: int = 10, epoch: int = 1) -> None:
+    """The tracker grants a lease on segment 1."""
+    bench.node.lease_answered([Grant(1, True, epoch, first, count)], bench.now)
+
+
+def refused(bench: Bench, leader: str | None = "leader", retry_s: float = 1.0) -> None:
+    """The tracker says who leads segment 1."""
+    name = None if leader is None else peer(leader)
+    bench.node.lease_answered([Grant(1, False, 1, leader=name, retry_s=retry_s)], bench.now)
+
+
+class Leases(SynchronousTestCase):
+    def test_a_lease_is_asked_for_what_nobody_has(self) -> None:
+        bench = Bench()
+        bench.want()
+        [call] = bench.take(CallTracker)
+        [want] = call.wants
+        self.assertEqual((want.entry, want.missing, want.hedge), (bench.entry, full(10), False))
+
+    def test_nothing_is_fetched_before_it_is_granted(self) -> None:
+        bench = Bench()
+        bench.want()
+        self.assertEqual(bench.take(FetchOrigin), [])
+
+    def test_a_granted_lease_is_fetched(self) -> None:
+        bench = Bench()
+        bench.want()
+        granted(bench)
+        [fetch] = bench.take(FetchOrigin)
+        self.assertEqual((fetch.first, fetch.count, fetch.why), (0, 10, "lease"))
+
+    def test_a_part_is_fetched_and_the_rest_asked_for(self) -> None:
+        bench = Bench()
+        bench.want()
+        bench.quiet()
+        granted(bench, 0, 4)
+        bench.node.take_commands(bench.now)
+        self.assertEqual(bench.node.state.deliveries[1].origin, full(4))
+        self.assertIsNotNone(bench.node.state.deliveries[1].lease_asked_at)
+
+    def test_no_lease_is_asked_for_what_a_neighbour_has(self) -> None:
+        bench = Bench()
+        bench.join("a", whole=0b10)
+        bench.want()
+        self.assertEqual(bench.take(CallTracker), [])
+
+    def test_no_lease_is_asked_for_what_a_neighbour_is_getting(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.getting("a")
+        bench.want()
+        self.assertEqual(bench.take(CallTracker), [])
+
+    def test_several_segments_are_asked_for_in_one_call(self) -> None:
+        bench = Bench(entry(1), entry(2))
+        for segment in bench.entries.values():
+            bench.want(segment)
+        [call] = bench.take(CallTracker)
+        self.assertEqual([want.entry.position for want in call.wants], [1, 2])
+
+    def test_where_another_leads_we_wait_and_then_ask_again(self) -> None:
+        bench = Bench()
+        bench.want()
+        bench.quiet()
+        refused(bench, retry_s=1.0)
+        bench.later(0.9)
+        self.assertEqual(bench.take(CallTracker), [])
+        bench.later(0.3)
+        [call] = bench.take(CallTracker)
+        self.assertTrue(call.wants)
+
+    def test_the_tracker_hears_of_completion_at_once_and_with_the_epoch(self) -> None:
+        bench = Bench()
+        bench.want()
+        granted(bench, epoch=7)
+        bench.quiet()
+        bench.arrive(None, full(10))
+        [call] = bench.take(CallTracker)
+        self.assertEqual([(held.segment, held.epoch) for held in call.done], [(1, 7)])
+
+    def test_who_got_it_from_peers_reports_later_and_in_one_call(self) -> None:
+        bench = Bench()
+        bench.join("a", whole=0b10)
+        bench.want()
+        bench.arrive("a", full(10))
+        self.assertEqual(bench.take(CallTracker), [])
+        bench.now += 1.1
+        bench.node.tick(bench.now)
+        [call] = bench.take(CallTracker)
+        self.assertEqual([(held.segment, held.epoch) for held in call.done], [(1, 0)])
+
+    def test_progress_is_reported_while_it_lasts(self) -> None:
+        bench = Bench()
+        bench.want()
+        granted(bench)
+        bench.quiet()
+        bench.arrive(None, full(3))
+        bench.later(0.5)
+        [call] = bench.take(CallTracker)
+        self.assertEqual([held.blocks_done for held in call.progress], [3])
+
+    def test_a_lease_that_comes_too_late_is_released(self) -> None:
+        bench = Bench()
+        bench.want()
+        bench.quiet()
+        bench.node.stop_delivery(bench.entry, bench.now)
+        granted(bench, epoch=3)
+        [call] = bench.take(CallTracker)
+        self.assertEqual([(held.segment, held.epoch) for held in call.release], [(1, 3)])
+
+
+class Hedges(SynchronousTestCase):
+    def led(self, policy: Policy | None = None) -> Bench:
+        bench = Bench(policy=policy)
+        bench.join("leader")
+        bench.want()
+        bench.getting("leader")
+        refused(bench)
+        bench.quiet()
+        return bench
+
+    def test_nobody_hedges_while_news_is_fresh(self) -> None:
+        bench = self.led()
+        for block in range(5):
+            bench.later(0.3)
+            bench.arrive("leader", 1 << block)
+        self.assertEqual(bench.take(CallTracker), [])
+
+    def test_a_silent_leader_is_hedged_under_a_lease_for_what_is_missing(self) -> None:
+        bench = self.led()
+        bench.arrive("leader", 0b1)
+        bench.later(0.7)
+        [call] = bench.take(CallTracker)
+        [want] = call.wants
+        self.assertTrue(want.hedge)
+        self.assertEqual(want.missing, full(10) & ~1)
+
+    def test_a_granted_hedge_is_counted(self) -> None:
+        bench = self.led()
+        bench.later(0.7)
+        bench.quiet()
+        granted(bench, epoch=2)
+        self.assertTrue(bench.take(FetchOrigin))
+        self.assertEqual(bench.node.leading.hedges, 1)
+
+    def test_without_hedging_nobody_hedges(self) -> None:
+        bench = self.led(Policy.without(frozenset({"no-hedge"})))
+        bench.later(0.9)
+        self.assertEqual(bench.take(CallTracker), [])
+
+    def test_the_last_way_out_is_the_origin_without_asking(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.want(slack_s=1.0)
+        bench.getting("leader")
+        bench.quiet()
+        bench.later(1.0)
+        self.assertIn("deadline", [fetch.why for fetch in bench.take(FetchOrigin)])
+
+    def test_the_last_way_out_is_bounded(self) -> None:
+        segments = [entry(position) for position in range(1, 12)]
+        bench = Bench(*segments)
+        bench.join("leader")
+        for segment in segments:
+            bench.getting("leader", segment=segment.position)
+            bench.want(segment, slack_s=0.5)
+        bench.later(1.0)
+        self.assertLessEqual(bench.node.leading.rescues, bench.node.policy.rescue_burst + 1)
+
+    def test_a_prefetch_never_takes_the_last_way_out(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.node.want(bench.entry, bench.now + 0.5, bench.now, waiting=False)
+        bench.getting("leader")
+        bench.later(0.9)
+        self.assertNotIn("deadline", [fetch.why for fetch in bench.take(FetchOrigin)])
+
+
+class WithoutTracker(SynchronousTestCase):
+    def test_the_lowest_hash_among_those_who_want_it_fetches(self) -> None:
+        for name in "abcdefgh":
+            bench = Bench()
+            bench.join(name)
+            bench.getting(name, distance=255, blocks=0)
+            bench.node.lease_unanswered([], bench.now)
+            bench.want()
+            bench.later(0.4)
+            leads = leader_by_hash([peer("me"), peer(name)], 1) == peer("me")
+            self.assertEqual(bool(bench.take(FetchOrigin)), leads)
+
+    def test_when_the_elected_does_nothing_another_fetches(self) -> None:
+        bench = Bench()
+        for name in "abcdefgh":
+            bench.join(name)
+            bench.getting(name, distance=255, blocks=0)
+        bench.node.lease_unanswered([], bench.now)
+        bench.want()
+        bench.later(1.5)
+        self.assertTrue(bench.take(FetchOrigin))
+
+    def test_the_tracker_counts_as_away_when_a_call_is_not_answered(self) -> None:
+        bench = Bench()
+        bench.want()
+        bench.later(1.3)
+        self.assertTrue(bench.take(FetchOrigin))
+
+    def test_an_answer_ends_it(self) -> None:
+        bench = Bench()
+        bench.node.lease_unanswered([], bench.now)
+        bench.node.lease_answered([], bench.now)
+        bench.want()
+        self.assertTrue(bench.take(CallTracker))
+
+
+class Origin(SynchronousTestCase):
+    def test_a_failed_fetch_gives_the_lease_back_and_is_tried_again(self) -> None:
+        bench = Bench()
+        bench.want(slack_s=100.0)
+        granted(bench)
+        bench.quiet()
+        bench.node.origin_ended(bench.entry, full(10), True, bench.now)
+        [call] = bench.take(CallTracker)
+        self.assertEqual([held.epoch for held in call.release], [1])
+        bench.later(1.0)
+        self.assertTrue(bench.take(CallTracker))
+
+    def test_only_what_is_missing_is_fetched_in_the_middle_of_a_segment(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.got("a", full(4))
+        bench.want()
+        bench.arrive("a", full(4))
+        bench.quiet()
+        granted(bench, 0, 10)
+        [fetch] = bench.take(FetchOrigin)
+        self.assertEqual((fetch.first, fetch.count), (4, 6))
+
+    def test_a_rung_that_nobody_has_is_given_up_when_the_origin_is_gone(self) -> None:
+        bench = Bench()
+        bench.want()
+        for _ in range(2):
+            granted(bench)
+            bench.node.origin_ended(bench.entry, full(10), True, bench.now)
+        bench.node.origin_reachable(False, bench.now)
+        bench.later(0.1)
+        self.assertIn(bench.entry, [gone.entry for gone in bench.take(Abandoned)])
+
+    def test_without_leases_everybody_fetches_for_himself(self) -> None:
+        bench = Bench(policy=Policy.without(frozenset({"no-lease"})))
+        bench.want()
+        [fetch] = bench.take(FetchOrigin)
+        self.assertEqual(fetch.why, "no-lease")
+
+
+class Aborts(SynchronousTestCase):
+    def led(self) -> Bench:
+        bench = Bench()
+        bench.want()
+        granted(bench)
+        bench.quiet()
+        return bench
+
+    def test_a_delivery_that_nobody_needs_stops(self) -> None:
+        bench = self.led()
+        bench.node.unwant(bench.entry, bench.now)
+        self.assertEqual([stop.entry for stop in bench.take(StopOrigin)], [bench.entry])
+        self.assertEqual(bench.node.state.deliveries, {})
+
+    def test_one_of_which_more_than_half_is_here_goes_on(self) -> None:
+        bench = self.led()
+        bench.arrive(None, full(6))
+        bench.node.unwant(bench.entry, bench.now)
+        self.assertEqual(bench.take(StopOrigin), [])
+        self.assertTrue(bench.arrive(None, full(10)))
+
+    def test_one_that_another_player_waits_for_goes_on(self) -> None:
+        bench = self.led()
+        bench.want()
+        bench.node.unwant(bench.entry, bench.now)
+        self.assertIn(1, bench.node.state.deliveries)
+
+    def test_one_that_a_neighbour_waits_for_goes_on(self) -> None:
+        bench = self.led()
+        bench.join("a")
+        bench.ask("a", full(10), spread=True)
+        bench.node.unwant(bench.entry, bench.now)
+        self.assertIn(1, bench.node.state.deliveries)
+
+    def test_joining_a_delivery_fetches_nothing_twice(self) -> None:
+        bench = self.led()
+        bench.want()
+        self.assertEqual(bench.take(FetchOrigin), [])
+
+
+class Runs(SynchronousTestCase):
+    def test_near_runs_are_fetched_as_one(self) -> None:
+        self.assertEqual(merged_runs(0b1101, 2), [(0, 4)])
+
+    def test_far_runs_are_fetched_apart(self) -> None:
+        self.assertEqual(merged_runs(0b1000001, 2), [(0, 1), (6, 1)])

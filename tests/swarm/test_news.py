@@ -1,0 +1,140 @@
+"""What neighbours are told, and what is believed of them."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dashp2p.swarm.commands import Tell
+from dashp2p.swarm.leading import Grant
+from dashp2p.swarm.neighbour import PARTIAL_LIMIT, Coming, Neighbour
+from dashp2p.wire.blockset import WHOLE
+from dashp2p.wire.frames import Getting, Gone, Got
+from tests.swarm.support import Bench, entry, full, peer
+
+
+def frames(bench: Bench, name: str, kind: type) -> list[object]:
+    """Frames of one kind that a neighbour was told."""
+    return [
+        tell.frame
+        for tell in bench.take(Tell)
+        if tell.peer_id == peer(name) and isinstance(tell.frame, kind)
+    ]
+
+
+class Telling(SynchronousTestCase):
+    def test_the_leader_says_what_is_on_its_way_at_distance_zero(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.want()
+        bench.quiet()
+        bench.node.lease_answered([Grant(1, True, 5, 0, 10)], bench.now)
+        [getting] = frames(bench, "a", Getting)
+        assert isinstance(getting, Getting)
+        [news] = getting.news
+        self.assertEqual((news.epoch, news.distance, news.blocks), (5, 0, WHOLE))
+
+    def test_a_follower_is_one_farther(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("a")
+        bench.want()
+        bench.quiet()
+        bench.getting("leader", distance=0)
+        [getting] = frames(bench, "a", Getting)
+        assert isinstance(getting, Getting)
+        self.assertEqual(getting.news[0].distance, 1)
+
+    def test_blocks_are_announced_together_and_soon(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("a")
+        bench.getting("a", distance=255, blocks=0)
+        bench.want()
+        bench.getting("leader")
+        bench.quiet()
+        bench.arrive("leader", 0b1)
+        bench.arrive("leader", 0b10)
+        self.assertEqual(frames(bench, "a", Got), [])
+        bench.now += 0.02
+        [got] = frames(bench, "a", Got)
+        assert isinstance(got, Got)
+        self.assertEqual([item.blocks for item in got.news], [0b11])
+
+    def test_who_does_not_want_the_segment_hears_only_of_the_whole(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("idle")
+        bench.want()
+        bench.getting("leader")
+        bench.quiet()
+        bench.arrive("leader", 0b1)
+        bench.now += 0.02
+        self.assertEqual(frames(bench, "idle", Got), [])
+        bench.arrive("leader", full(10))
+        [got] = frames(bench, "idle", Got)
+        assert isinstance(got, Got)
+        self.assertEqual([item.blocks for item in got.news], [WHOLE])
+
+    def test_who_has_the_segment_hears_nothing_of_it(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("full", whole=0b10)
+        bench.want()
+        bench.quiet()
+        bench.arrive("leader", full(10))
+        self.assertEqual(frames(bench, "full", Got), [])
+
+    def test_an_evicted_segment_is_taken_back(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.node.hold([1])
+        bench.node.evicted(1)
+        [gone] = frames(bench, "a", Gone)
+        assert isinstance(gone, Gone)
+        self.assertEqual(gone.news[0].blocks, WHOLE)
+
+    def test_a_lost_source_is_taken_back(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("a")
+        bench.want()
+        bench.getting("leader")
+        bench.quiet()
+        bench.node.left(peer("leader"), bench.now)
+        self.assertTrue(frames(bench, "a", Gone))
+
+    def test_a_newcomer_is_told_what_is_under_way(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.want()
+        bench.getting("leader")
+        bench.arrive("leader", 0b1)
+        bench.quiet()
+        bench.join("late")
+        said = [tell.frame for tell in bench.take(Tell) if tell.peer_id == peer("late")]
+        self.assertEqual({type(frame) for frame in said}, {Getting, Got})
+
+
+class Believing(SynchronousTestCase):
+    def test_blocks_add_up_to_the_whole(self) -> None:
+        neighbour = Neighbour(peer("a"))
+        neighbour.note_got(1, 0b0011, 4)
+        neighbour.note_got(1, 0b1100, 4)
+        self.assertTrue(neighbour.has_whole(1))
+
+    def test_blocks_beyond_the_segment_are_not_believed(self) -> None:
+        neighbour = Neighbour(peer("a"))
+        neighbour.note_got(1, 1 << 9, 4)
+        self.assertEqual(neighbour.holds(entry(blocks=4)), 0)
+
+    def test_what_is_gone_is_gone(self) -> None:
+        neighbour = Neighbour(peer("a"), whole=0b10)
+        neighbour.note_gone(1, 0b1, 4)
+        self.assertEqual(neighbour.holds(entry(blocks=4)), 0b1110)
+
+    def test_partial_news_is_bounded(self) -> None:
+        neighbour = Neighbour(peer("a"))
+        for segment in range(2 * PARTIAL_LIMIT):
+            neighbour.note_got(segment, 1, 4)
+            neighbour.note_coming(segment, Coming(1, 0, 1), 4)
+        held = sum(bool(neighbour.holds(entry(position, 4))) for position in range(2000))
+        coming = sum(neighbour.coming(position) is not None for position in range(2000))
+        self.assertLessEqual((held, coming), (PARTIAL_LIMIT, PARTIAL_LIMIT))

@@ -1,0 +1,225 @@
+"""Which block is asked of whom."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dashp2p.swarm.commands import Ask, Drop, Withdraw
+from dashp2p.swarm.policy import Policy
+from dashp2p.swarm.sourcing import leader_by_hash, lowest
+from dashp2p.wire.errors import Code
+from tests.swarm.support import Bench, entry, full, peer
+
+
+class Pulling(SynchronousTestCase):
+    def test_a_lone_holder_is_asked_for_everything_at_once_to_spread_it(self) -> None:
+        bench = Bench()
+        bench.join("a", whole=0b10)
+        bench.want()
+        asks = bench.take(Ask)
+        blocks = 0
+        for ask in asks:
+            self.assertEqual(blocks & ask.blocks, 0)
+            blocks |= ask.blocks
+        self.assertEqual(blocks, full(10))
+        self.assertTrue(any(ask.spread for ask in asks))
+
+    def test_several_holders_share_the_blocks_and_none_is_asked_of_two(self) -> None:
+        bench = Bench(entry(blocks=40))
+        for name in "abcd":
+            bench.join(name, whole=0b10)
+        bench.want()
+        asks = bench.take(Ask)
+        self.assertEqual({ask.peer_id for ask in asks}, {peer(name) for name in "abcd"})
+        seen = 0
+        for ask in asks:
+            self.assertEqual(seen & ask.blocks, 0)
+            seen |= ask.blocks
+
+    def test_a_neighbours_queue_is_never_seconds_deep(self) -> None:
+        bench = Bench(entry(blocks=100))
+        for name in "abcd":
+            neighbour = bench.join(name, whole=0b10)
+            neighbour.download.rate_bps = 8e6
+            neighbour.rtt_s = 0.02
+        bench.want()
+        for ask in bench.take(Ask):
+            self.assertLess(ask.blocks.bit_count() * 16384 * 8 / 8e6, 0.2)
+
+    def test_the_next_blocks_are_asked_for_when_earlier_ones_come(self) -> None:
+        bench = Bench(entry(blocks=100))
+        for name in "abcd":
+            bench.join(name, whole=0b10)
+        bench.want()
+        first = bench.take(Ask)[0]
+        bench.arrive("a" if first.peer_id == peer("a") else "b", first.blocks & -first.blocks)
+        self.assertTrue(bench.take(Ask))
+
+    def test_a_peer_that_does_not_upload_is_never_asked(self) -> None:
+        bench = Bench()
+        bench.join("a", whole=0b10, uploads=False)
+        bench.want()
+        self.assertEqual(bench.take(Ask), [])
+
+    def test_a_peer_that_is_leaving_is_never_asked(self) -> None:
+        bench = Bench()
+        bench.join("a", whole=0b10)
+        bench.node.leaving(peer("a"), bench.now)
+        bench.want()
+        self.assertEqual(bench.take(Ask), [])
+
+    def test_the_rarest_block_is_asked_for_first_with_slack(self) -> None:
+        bench = Bench(entry(blocks=64))
+        for name in "abc":
+            bench.join(name)
+            bench.got(name, full(63))
+        bench.join("d").download.rate_bps = 1.0
+        bench.got("d", 1 << 63 | 1)
+        bench.want(slack_s=30.0)
+        [rare] = [ask for ask in bench.take(Ask) if ask.peer_id == peer("d")]
+        self.assertEqual(rare.blocks, 1 << 63)
+
+    def test_blocks_are_asked_for_in_order_when_urgent(self) -> None:
+        bench = Bench(entry(blocks=64))
+        for name in "abc":
+            bench.join(name)
+            bench.got(name, full(60))
+        bench.want(slack_s=0.5)
+        asked = 0
+        for ask in bench.take(Ask):
+            self.assertTrue(ask.urgent)
+            asked |= ask.blocks
+        self.assertEqual(asked & (asked + 1), 0)
+
+
+class Spreading(SynchronousTestCase):
+    def test_who_leads_is_asked_for_blocks_that_are_still_on_their_way(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.want()
+        bench.getting("leader")
+        [ask] = bench.take(Ask)
+        self.assertTrue(ask.spread)
+        self.assertEqual(ask.blocks, full(10))
+
+    def test_what_turns_up_elsewhere_is_pulled_there_and_withdrawn_at_the_leader(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("other")
+        bench.want()
+        bench.getting("leader")
+        bench.quiet()
+        bench.got("other", 0b100)
+        bench.node.take_commands(bench.now)
+        self.assertEqual(bench.node.state.deliveries[1].asked[peer("other")], 0b100)
+        self.assertEqual(bench.node.state.deliveries[1].asked[peer("leader")], full(10) & ~0b100)
+
+    def test_a_withdrawal_is_said_to_who_was_asked(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("other")
+        bench.want()
+        bench.getting("leader")
+        bench.quiet()
+        bench.got("other", 0b100)
+        [withdrawn] = bench.take(Withdraw)
+        self.assertEqual((withdrawn.peer_id, withdrawn.blocks), (peer("leader"), 0b100))
+
+    def test_the_window_bounds_what_is_asked_of_one(self) -> None:
+        bench = Bench(entry(blocks=400))
+        bench.join("leader")
+        bench.want()
+        bench.getting("leader")
+        [ask] = bench.take(Ask)
+        self.assertEqual(ask.blocks, full(128))
+
+    def test_two_that_wait_for_each_other_cannot_be(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("follower")
+        bench.want()
+        bench.getting("leader")
+        bench.getting("follower", distance=1)
+        bench.quiet()
+        bench.node.left(peer("leader"), bench.now)
+        self.assertEqual(bench.take(Ask), [])
+
+    def test_one_nearer_to_the_origin_may_be_asked(self) -> None:
+        bench = Bench()
+        bench.join("relay")
+        bench.want()
+        bench.getting("relay", distance=3)
+        [ask] = bench.take(Ask)
+        self.assertEqual(ask.peer_id, peer("relay"))
+        self.assertEqual(bench.node.state.deliveries[1].distance, 4)
+
+    def test_without_cut_through_only_whole_holders_are_asked(self) -> None:
+        bench = Bench(policy=Policy.without(frozenset({"store-and-forward"})))
+        bench.join("leader")
+        bench.want()
+        bench.getting("leader")
+        bench.got("leader", 0b11)
+        self.assertEqual(bench.take(Ask), [])
+        bench.got("leader", -1)
+        self.assertTrue(bench.take(Ask))
+
+    def test_in_order_without_spreading(self) -> None:
+        bench = Bench(policy=Policy.without(frozenset({"in-order"})))
+        bench.join("leader")
+        bench.want()
+        bench.getting("leader")
+        [ask] = bench.take(Ask)
+        self.assertFalse(ask.spread)
+
+
+class Losing(SynchronousTestCase):
+    def test_a_block_that_is_not_there_after_all_is_asked_of_another(self) -> None:
+        bench = Bench(entry(blocks=2))
+        bench.join("a", whole=0b10)
+        bench.want()
+        bench.quiet()
+        bench.join("b", whole=0b10)
+        bench.quiet()
+        bench.node.refused(peer("a"), bench.entry, 0b11, Code.NOT_HERE, bench.now)
+        asks = bench.take(Ask)
+        self.assertEqual({ask.peer_id for ask in asks}, {peer("b")})
+
+    def test_what_a_lost_neighbour_owed_is_asked_of_another(self) -> None:
+        bench = Bench(entry(blocks=2))
+        bench.join("a", whole=0b10)
+        bench.want()
+        bench.quiet()
+        bench.join("b", whole=0b10)
+        bench.node.left(peer("a"), bench.now)
+        asked = 0
+        for ask in bench.take(Ask):
+            self.assertEqual(ask.peer_id, peer("b"))
+            asked |= ask.blocks
+        self.assertEqual(asked, 0b11)
+
+    def test_a_silent_holder_is_left_for_another(self) -> None:
+        bench = Bench(entry(blocks=2))
+        bench.join("a", whole=0b10)
+        bench.want()
+        bench.quiet()
+        bench.join("b", whole=0b10)
+        bench.later(1.0)
+        self.assertIn(peer("b"), {ask.peer_id for ask in bench.take(Ask)})
+
+    def test_a_neighbour_that_always_breaks_its_word_is_dropped(self) -> None:
+        segments = [entry(position) for position in range(1, 6)]
+        bench = Bench(*segments)
+        bench.join("a", whole=0b111110)
+        for segment in segments:
+            bench.want(segment, slack_s=1000.0)
+            bench.later(0.8)
+        self.assertIn(peer("a"), [drop.peer_id for drop in bench.take(Drop)])
+
+
+class Helpers(SynchronousTestCase):
+    def test_lowest_takes_the_lowest(self) -> None:
+        self.assertEqual(lowest(0b101100, 2), 0b1100)
+        self.assertEqual(lowest(0b101100, 9), 0b101100)
+        self.assertEqual(lowest(0b101100, 0), 0)
+
+    def test_all_agree_on_who_leads_without_a_tracker(self) -> None:
+        peers = [peer(name) for name in "abc"]
+        self.assertEqual(leader_by_hash(peers, 7), leader_by_hash(peers[::-1], 7))

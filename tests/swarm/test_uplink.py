@@ -1,0 +1,182 @@
+"""Serving neighbours."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from dashp2p.swarm.commands import Refuse, Send
+from dashp2p.wire.errors import Code
+from tests.swarm.support import BLOCK, Bench, entry, full, peer
+
+
+def holding(*names: str, blocks: int = 10, limit_bps: float | None = None) -> Bench:
+    """A node that has segment 1, and neighbours."""
+    bench = Bench(entry(blocks=blocks), upload_limit_bps=limit_bps)
+    bench.node.hold([1])
+    for name in names:
+        bench.join(name)
+    bench.quiet()
+    return bench
+
+
+def drain(bench: Bench, rounds: int = 200) -> list[tuple[bytes, int]]:
+    """Let every link take all that it gets: (neighbour, block) in order of sending."""
+    sent: list[tuple[bytes, int]] = []
+    for _ in range(rounds):
+        sends = bench.take(Send)
+        if not sends:
+            return sent
+        for send in sends:
+            sent.extend((send.peer_id, send.first + step) for step in range(send.count))
+            bench.node.link_ready(send.peer_id, bench.now)
+    raise AssertionError("it never ends")
+
+
+class Serving(SynchronousTestCase):
+    def test_a_request_is_answered_block_by_block_and_only_once(self) -> None:
+        bench = holding("a")
+        bench.ask("a", full(10))
+        self.assertEqual(sorted(block for _, block in drain(bench)), list(range(10)))
+
+    def test_what_is_neither_here_nor_coming_is_refused(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.ask("a", 0b11)
+        [refusal] = bench.take(Refuse)
+        self.assertEqual((refusal.blocks, refusal.code), (0b11, Code.NOT_HERE))
+
+    def test_blocks_beyond_the_segment_are_a_bad_request(self) -> None:
+        bench = holding("a")
+        bench.ask("a", 1 << 10)
+        [refusal] = bench.take(Refuse)
+        self.assertEqual(refusal.code, Code.BAD_REQUEST)
+
+    def test_more_than_may_be_outstanding_is_refused_as_busy(self) -> None:
+        bench = holding("a", blocks=400)
+        bench.ask("a", full(128))
+        bench.ask("a", full(128) << 128, request_id=2)
+        self.assertIn(Code.BUSY, [refusal.code for refusal in bench.take(Refuse)])
+
+    def test_a_peer_that_does_not_upload_refuses(self) -> None:
+        bench = Bench(uploads=False)
+        bench.node.hold([1])
+        bench.join("a")
+        bench.ask("a", 1)
+        [refusal] = bench.take(Refuse)
+        self.assertEqual(refusal.code, Code.NOT_HERE)
+
+    def test_a_block_on_its_way_is_sent_when_it_comes(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.join("leader")
+        bench.want()
+        bench.getting("leader")
+        bench.ask("a", 0b1)
+        self.assertEqual(bench.take(Send), [])
+        bench.arrive("leader", 0b1)
+        [send] = bench.take(Send)
+        self.assertEqual((send.peer_id, send.first), (peer("a"), 0))
+
+    def test_a_block_that_will_not_come_is_refused(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.join("leader")
+        bench.want()
+        bench.getting("leader")
+        bench.ask("a", 0b1)
+        bench.node.stop_delivery(bench.entry, bench.now)
+        [refusal] = bench.take(Refuse)
+        self.assertEqual((refusal.peer_id, refusal.code), (peer("a"), Code.NOT_HERE))
+
+    def test_a_cancelled_block_is_answered_and_not_sent(self) -> None:
+        bench = holding("a")
+        bench.node.uplink.outlets[peer("a")].ready = False
+        bench.ask("a", 0b11)
+        bench.node.cancelled(peer("a"), 1, 1, 0b01)
+        [refusal] = bench.take(Refuse)
+        self.assertEqual((refusal.blocks, refusal.code), (0b01, Code.CANCELLED))
+        bench.node.link_ready(peer("a"), bench.now)
+        self.assertEqual([block for _, block in drain(bench)], [1])
+
+    def test_one_frame_at_a_time_until_the_link_has_taken_it(self) -> None:
+        bench = holding("a", blocks=100)
+        bench.ask("a", full(100))
+        self.assertEqual(len(bench.take(Send)), 1)
+        bench.node.uplink.pump(bench.now)
+        self.assertEqual(bench.take(Send), [])
+
+    def test_a_frame_holds_at_most_a_twentieth_of_a_second(self) -> None:
+        bench = holding("a", blocks=100)
+        bench.node.uplink.outlets[peer("a")].rate.rate_bps = 8e6
+        bench.ask("a", full(100))
+        [send] = bench.take(Send)
+        self.assertLessEqual(send.count * BLOCK * 8, 8e6 * 0.05)
+
+    def test_urgent_requests_go_first(self) -> None:
+        bench = holding("a", blocks=10)
+        outlet = bench.node.uplink.outlets[peer("a")]
+        outlet.ready = False
+        bench.ask("a", 0b1, request_id=1)
+        bench.ask("a", 0b10, request_id=2, urgent=True)
+        bench.node.link_ready(peer("a"), bench.now)
+        self.assertEqual([block for _, block in drain(bench)], [1, 0])
+
+
+class Spreading(SynchronousTestCase):
+    def test_a_lone_holder_sends_each_block_once_before_any_twice(self) -> None:
+        bench = holding("a", "b", "c", blocks=12)
+        for name in "abc":
+            bench.ask(name, full(12), spread=True)
+        sent = [block for _, block in drain(bench)]
+        self.assertEqual(sorted(sent), list(range(12)))
+
+    def test_a_block_sent_to_one_is_sent_to_the_other_when_he_still_wants_it_later(self) -> None:
+        bench = holding("a", "b", blocks=2)
+        bench.ask("a", full(2), spread=True)
+        bench.ask("b", full(2), spread=True)
+        drain(bench)
+        bench.later(1.0)
+        self.assertTrue(drain(bench))
+
+    def test_without_the_mark_nothing_is_withheld(self) -> None:
+        bench = holding("a", "b", blocks=4)
+        bench.ask("a", full(4))
+        bench.ask("b", full(4))
+        self.assertEqual(len(drain(bench)), 8)
+
+
+class Limits(SynchronousTestCase):
+    def test_the_rate_limit_holds_within_five_per_cent(self) -> None:
+        bench = holding("a", "b", blocks=2000, limit_bps=8e6)
+        begin = bench.now
+        sent = 0
+        asked: dict[str, int] = {"a": 0, "b": 0}
+        while bench.now < begin + 10.0:
+            for name in "ab":
+                if not bench.node.uplink.outlets[peer(name)].owed:
+                    asked[name] += 1
+                    bench.ask(name, full(64), request_id=asked[name])
+            for send in bench.take(Send):
+                sent += send.count * BLOCK
+                bench.node.link_ready(send.peer_id, bench.now)
+            bench.now += 0.005
+            bench.node.tick(bench.now)
+        self.assertLess(abs(sent * 8 / 10.0 / 8e6 - 1.0), 0.05)
+
+    def test_slack_requests_take_turns_within_the_slots(self) -> None:
+        bench = holding(*"abcdefgh", blocks=10)
+        for name in "abcdefgh":
+            bench.ask(name, full(10))
+        bench.node.uplink.pump(bench.now)
+        first = {peer_id for peer_id, _ in drain(bench, 1000)[:4]}
+        self.assertLessEqual(len(first), 4)
+
+    def test_everybody_is_served_in_the_end(self) -> None:
+        bench = holding(*"abcdefgh", blocks=10)
+        for name in "abcdefgh":
+            bench.ask(name, full(10))
+        self.assertEqual(len({peer_id for peer_id, _ in drain(bench)}), 8)
+
+    def test_urgent_requests_bypass_the_slots(self) -> None:
+        bench = holding(*"abcdefgh", blocks=10)
+        for name in "abcdefgh":
+            bench.ask(name, full(10), urgent=True)
+        self.assertEqual(len(bench.take(Send)), 8)
