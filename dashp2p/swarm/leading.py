@@ -123,7 +123,7 @@ class Leading:
     def _rescue(self, delivery: Delivery, wanted: int, now: float) -> None:
         """The last way out: the player would wait in vain for whoever promised the rest."""
         wanted = delivery.missing & ~delivery.origin
-        if not wanted or not delivery.waiters or self.state.origin_away:
+        if not wanted or not delivery.waiters:
             return
         size_bits = delivery.size_of(wanted) * 8
         needed_s = self.state.origin_rtt_s + size_bits / max(self.state.origin_rate_bps, 1e5)
@@ -141,7 +141,7 @@ class Leading:
     def fetch(self, delivery: Delivery, blocks: int, why: str, now: float) -> None:
         """Start fetching these blocks from the origin."""
         blocks &= delivery.missing & ~delivery.origin
-        if not blocks or self.state.origin_away:
+        if not blocks:
             return
         for peer_id, asked in list(delivery.asked.items()):
             self.sourcing.release(delivery, peer_id, asked & blocks, now)
@@ -244,7 +244,7 @@ class Leading:
         self._release.clear()
         self.report_at = None
 
-    def abandon_unreachable(self, delivery: Delivery, now: float) -> None:
+    def abandon_unreachable(self, delivery: Delivery) -> None:
         """No origin, and nobody has it: say so promptly rather than keep the player waiting."""
         lacking = delivery.missing & ~self.sourcing.supplied(delivery) & ~delivery.origin
         if lacking and delivery.origin_failures >= 2 and delivery.waiters:

@@ -42,6 +42,9 @@ __all__ = ["WHOLE", "Answer", "Elsewhere", "Granted", "LeaseRules", "LeaseTable"
 
 _Key = tuple[int, int]  # (segment, epoch)
 
+TRIM_SHARE = 64
+"""A table that is full forgets this part of itself at once."""
+
 
 @define(eq=False)
 class LeaseTable:
@@ -381,6 +384,10 @@ class LeaseTable:
         segments = len(self._segments) - self.rules.most_segments
         if cells <= 0 and segments <= 0:
             return
+        if most_cells is None:
+            # Some more, so that walking past leased segments is paid for by many calls.
+            cells += self.rules.most_cells // TRIM_SHARE if cells > 0 else 0
+            segments += self.rules.most_segments // TRIM_SHARE if segments > 0 else 0
         victims = []
         for position, segment in self._segments.items():
             if not segment.leases and position != keep:

@@ -76,8 +76,7 @@ class Node:
             self._look_for_late(delivery, now)
             self._pursue(delivery, now)
             self.leading.report(delivery, now)
-            if self.state.origin_away:
-                self.leading.abandon_unreachable(delivery, now)
+            self.leading.abandon_unreachable(delivery)
         if self.uplink.wake_at is not None and now >= self.uplink.wake_at:
             self.uplink.pump(now)
 

@@ -1,0 +1,331 @@
+"""A headless DASH viewer: plays a film in real time, shows nothing, and tells how it went.
+
+    python -m dashp2p.lab.viewer http://127.0.0.1:8001/dash/dash.mpd --json viewer.json
+
+It keeps --buffer seconds of each track, chooses rungs by throughput alone (dashp2p.lab.abr), and by
+default tells and heeds nothing: no CMCD, no CMSD. SIGTERM ends it early with its report written.
+Exit status: 0 played, 1 failed, 3 a byte differed from --verify-against.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.task import deferLater, react
+
+from dashp2p.content.mpd import Manifest, ManifestRepresentation, MpdRefused, read_mpd
+from dashp2p.lab.abr import ThroughputAbr
+from dashp2p.lab.download import Download, Downloader, DownloadError
+from dashp2p.lab.playback import Playback
+
+RETRIES = 3
+RETRY_S = 1.0
+CHECK_S = 0.1
+CMSD_VALUE = re.compile(r"\b(etp|mb)=(\d{1,9})\b")
+
+
+class PlayError(Exception):
+    """The film cannot be played on; the text says why."""
+
+
+@define(eq=False)
+class Viewer:
+    """One playback. `play` runs it to its end; `report` tells at any time."""
+
+    reactor: Any
+    url: str
+    name: str
+    buffer_s: float
+    tells: bool = False
+    """Send CMCD."""
+    heeds: bool = False
+    """Apply CMSD."""
+    verify_against: Path | None = None
+    state: str = "starting"
+    error: str | None = None
+    false_bytes: bool = False
+    playback: Playback | None = None
+    segments: list[dict[str, Any]] = field(factory=list)
+    bytes_total: int = 0
+    _abr: ThroughputAbr | None = None
+    _begun_at: float = 0.0
+    _loader: Downloader = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        base, _, self._mpd = self.url.rpartition("/")
+        self._loader = Downloader(self.reactor, base)
+        self._begun_at = self.reactor.seconds()
+
+    _mpd: str = field(init=False)
+
+    async def play(self) -> None:
+        """Play the film. Raises PlayError."""
+        self._begun_at = self.reactor.seconds()
+        got = await self._fetch(self._mpd, "m", {}, keep=True)
+        try:
+            manifest = read_mpd(got.data or b"")
+        except MpdRefused as error:
+            raise PlayError(f"the MPD cannot be played: {error}") from error
+        tracks = self._tracks(manifest)
+        self.playback = Playback(tuple(tracks), manifest.duration_s, self._begun_at)
+        self._abr = ThroughputAbr([item.bandwidth_bps for item in tracks["video"]])
+        loops = [Deferred.fromCoroutine(self._load(name, tracks[name])) for name in tracks]
+        together = gatherResults(loops, consumeErrors=True)
+        try:
+            await together
+            await self._until_played()
+        except Exception as error:
+            for loop in loops:
+                loop.cancel()
+            raise _cause(error) from error
+
+    def _tracks(self, manifest: Manifest) -> dict[str, list[ManifestRepresentation]]:
+        tracks: dict[str, list[ManifestRepresentation]] = {}
+        for media_type in ("video", "audio"):
+            found = [item for item in manifest.representations if item.media_type == media_type]
+            if found:
+                first = found[0].adaptation_set
+                tracks[media_type] = [item for item in found if item.adaptation_set == first]
+        if "video" not in tracks:
+            raise PlayError("the MPD has no video")
+        return tracks
+
+    # --- one track ----------------------------------------------------------------------------
+
+    async def _load(self, track: str, rungs: list[ManifestRepresentation]) -> None:
+        assert self.playback is not None
+        inits: set[str] = set()
+        for number in range(len(rungs[0].media)):
+            await self._room(track)
+            rung = self._choose(track, rungs)
+            if rung.init_path not in inits:
+                inits.add(rung.init_path)
+                await self._fetch(rung.init_path, "i", {"su": True})
+            await self._load_segment(track, rung, number)
+
+    def _choose(self, track: str, rungs: list[ManifestRepresentation]) -> ManifestRepresentation:
+        if track != "video" or self._abr is None:
+            return min(rungs, key=lambda item: item.bandwidth_bps)
+        chosen = self._abr.choose()
+        return next(item for item in rungs if item.bandwidth_bps == chosen)
+
+    async def _room(self, track: str) -> None:
+        assert self.playback is not None
+        while True:
+            excess = self.playback.buffer_s(track, self.reactor.seconds()) - self.buffer_s
+            if excess <= 0:
+                return
+            await deferLater(self.reactor, max(0.01, min(excess, CHECK_S * 5)))
+
+    async def _load_segment(self, track: str, rung: ManifestRepresentation, number: int) -> None:
+        assert self.playback is not None
+        media = rung.media[number]
+        before_s = self.playback.buffer_s(track, self.reactor.seconds())
+        told = self._cmcd(track, rung, number, before_s)
+        got = await self._fetch(media.path, track[0], told)
+        end_s = media.start_s + media.duration_s
+        self.playback.arrived(track, media.start_s, end_s, rung.bandwidth_bps, got.done_at)
+        if self.state == "starting" and self.playback.started_at is not None:
+            self.state = "playing"
+        self._learn(track, got)
+        self.segments.append(
+            {
+                "path": media.path,
+                "track": track,
+                "bitrate_bps": rung.bandwidth_bps,
+                "size_bytes": got.size_bytes,
+                "complete": True,
+                "requested_s": round(got.requested_at - self._begun_at, 4),
+                "first_byte_s": round(got.first_byte_at - self._begun_at, 4),
+                "done_s": round(got.done_at - self._begun_at, 4),
+                "buffer_s": round(before_s, 3),
+            }
+        )
+
+    def _learn(self, track: str, got: Download) -> None:
+        if track != "video" or self._abr is None:
+            return
+        said: dict[str, str] = {}
+        if self.heeds:
+            said = dict(CMSD_VALUE.findall(got.headers.get("cmsd-dynamic", "")))
+        etp = float(said["etp"]) * 1000 if "etp" in said else None
+        if "mb" in said:
+            self._abr.cap_bps = float(said["mb"]) * 1000
+        self._abr.measured(got.size_bytes, got.done_at - got.requested_at, etp)
+
+    def _cmcd(
+        self, track: str, rung: ManifestRepresentation, number: int, buffer_s: float
+    ) -> dict[str, object]:
+        """What dash.js would say (CTA-5004): integers, tokens, strings and flags."""
+        playback = self.playback
+        started = playback is not None and playback.started_at is not None
+        said: dict[str, object] = {
+            "br": rung.bandwidth_bps // 1000,
+            "d": round(rung.media[number].duration_s * 1000),
+            "bl": int(buffer_s * 10) * 100,
+            "dl": int(buffer_s * 10) * 100,
+        }
+        if number + 1 < len(rung.media):
+            said["nor"] = f'"{quote(rung.media[number + 1].path)}"'
+        if not started or buffer_s <= 0:
+            said["su"] = True
+        estimate = None if self._abr is None else self._abr.estimate_bps
+        if estimate is not None:
+            said["mtp"] = int(estimate // 100_000) * 100
+        return said
+
+    # --- fetching -----------------------------------------------------------------------------
+
+    async def _fetch(
+        self, path: str, kind: str, told: dict[str, object], keep: bool = False
+    ) -> Download:
+        query = ""
+        if self.tells:
+            told = {**told, "ot": kind, "sf": "d", "st": "v", "sid": f'"{self.name}"'}
+            text = ",".join(
+                key if value is True else f"{key}={value}" for key, value in sorted(told.items())
+            )
+            query = f"CMCD={quote(text, safe='')}"
+        for attempt in range(RETRIES + 1):
+            try:
+                got = await self._loader.get(path, query, keep)
+            except DownloadError as error:
+                if attempt == RETRIES:
+                    raise PlayError(f"{path}: {error}") from error
+                await deferLater(self.reactor, RETRY_S)
+            else:
+                self.bytes_total += got.size_bytes
+                self._verify(path, got)
+                return got
+        raise AssertionError("the loop above returns or raises")
+
+    def _verify(self, path: str, got: Download) -> None:
+        if self.verify_against is None:
+            return
+        file = self.verify_against / path
+        if hashlib.sha256(file.read_bytes()).hexdigest() != got.sha256:
+            self.false_bytes = True
+            raise PlayError(f"{path} is not what {file} holds")
+
+    async def _until_played(self) -> None:
+        assert self.playback is not None
+        while True:
+            self.playback.advance(self.reactor.seconds())
+            if self.playback.ended or not self.playback.playing:
+                self.state = "ended"
+                return
+            await deferLater(self.reactor, max(0.01, min(1.0, self.playback.dry_in_s)))
+
+    def close(self) -> Deferred[Any]:
+        """Close the connections."""
+        return self._loader.close()
+
+    # --- telling ------------------------------------------------------------------------------
+
+    def report(self) -> dict[str, Any]:
+        """How it went so far. Times in seconds of this playback where not named otherwise."""
+        playback = self.playback
+        report: dict[str, Any] = {
+            "v": 1,
+            "id": self.name,
+            "sid": self.name,
+            "state": self.state,
+            "error": self.error,
+            "startup_ms": None,
+            "stalls": 0,
+            "stalled_ms": 0.0,
+            "mean_bitrate_bps": 0.0,
+            "switches": 0,
+            "position_s": 0.0,
+            "bytes": self.bytes_total,
+            "qoe_linear": 0.0,
+            "segments": self.segments,
+        }
+        if playback is not None:
+            playback.advance(self.reactor.seconds())
+            if playback.started_at is not None:
+                report["startup_ms"] = round((playback.started_at - playback.begun_at) * 1000, 1)
+            report["stalls"] = playback.stalls
+            report["stalled_ms"] = round(playback.stalled_s * 1000, 1)
+            report["mean_bitrate_bps"] = round(playback.mean_bitrate_bps)
+            report["switches"] = playback.switches
+            report["position_s"] = round(playback.position_s, 3)
+            report["qoe_linear"] = round(playback.qoe_linear, 3)
+        return report
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong in a loop, out of gatherResults' wrapping."""
+    inner = getattr(getattr(error, "subFailure", None), "value", None)
+    return inner if isinstance(inner, BaseException) else error
+
+
+def options(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dashp2p.lab.viewer",
+        description="Play a DASH film without showing it, and report how it went.",
+    )
+    parser.add_argument("url", help="e.g. http://127.0.0.1:8001/dash/dash.mpd")
+    parser.add_argument("--buffer", type=float, default=12.0, metavar="S", help="default 12")
+    parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
+    parser.add_argument("--id", default="viewer", help="a name, also CMCD's session id")
+    parser.add_argument("--cmcd", action="store_true", help="tell the server what is needed when")
+    parser.add_argument("--cmsd", action="store_true", help="heed what the server advises")
+    parser.add_argument(
+        "--verify-against", type=Path, metavar="FOLDER", help="compare each file with that folder's"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one viewer; see the module's text."""
+    given = options(sys.argv[1:] if arguments is None else arguments)
+    react(lambda reactor: Deferred.fromCoroutine(_run(reactor, given)))
+
+
+async def _run(reactor: Any, given: argparse.Namespace) -> None:
+    viewer = Viewer(
+        reactor, given.url, given.id, given.buffer, given.cmcd, given.cmsd, given.verify_against
+    )
+    playing = Deferred.fromCoroutine(viewer.play())
+    timer = reactor.callLater(given.seconds, playing.cancel) if given.seconds else None
+    reactor.addSystemEventTrigger("before", "shutdown", _write, viewer, given.json)
+    status = 0
+    try:
+        await playing
+    except CancelledError:
+        viewer.state = "paused"
+    except Exception as error:
+        viewer.state, viewer.error = "failed", str(error) or repr(error)
+        print(f"viewer {given.id}: {viewer.error}", file=sys.stderr)
+        status = 3 if viewer.false_bytes else 1
+    if timer is not None and timer.active():
+        timer.cancel()
+    await viewer.close()
+    if status:
+        raise SystemExit(status)
+
+
+def _write(viewer: Viewer, file: Path | None) -> None:
+    text = json.dumps(viewer.report(), indent=1)
+    if file is None:
+        print(text)
+        return
+    draft = file.with_name(f".{file.name}.tmp")
+    draft.write_text(text)
+    draft.replace(file)
+
+
+if __name__ == "__main__":
+    main()
