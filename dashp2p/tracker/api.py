@@ -21,7 +21,7 @@ from dashp2p.tracker.dialback import DialBack
 from dashp2p.tracker.errors import Refused
 from dashp2p.tracker.messages import Announce, Event, read_announce, read_lease
 from dashp2p.tracker.rates import Rates
-from dashp2p.tracker.registry import Registry, Welcome
+from dashp2p.tracker.registry import LeaseAnswer, Registry, Welcome
 
 log = Logger()
 
@@ -70,13 +70,12 @@ class TrackerApi:
     async def lease(self, body: bytes, host: str) -> bytes:
         """Answer a call about leases. Raises Refused."""
         now = self.seconds()
-        self._admit(host, now)
+        at = self._admit(host, now)
         call = read_lease(body)
         _pace(self.leases_of_peer.take((call.swarm, call.peer), now))
-        answers = await self.registry.lease(call, now)
+        answer = await self.registry.lease(call, at, now)
         self.lease_calls += 1
-        found = {"v": 1, "leases": [_lease_fields(answer) for answer in answers]}
-        return json.dumps(found, separators=(",", ":")).encode("ascii")
+        return _lease_json(answer)
 
     def stop(self) -> None:
         self.dialback.stop()
@@ -116,6 +115,16 @@ def _welcome_json(welcome: Welcome, at: Whereabouts) -> bytes:
             b",".join([peer.to_json() for peer in welcome.peers]),
             welcome.swarm_peers,
         )
+    )
+
+
+def _lease_json(answer: LeaseAnswer) -> bytes:
+    leases = json.dumps([_lease_fields(each) for each in answer.answers], separators=(",", ":"))
+    peers = b",".join([peer.to_json() for peer in answer.peers])
+    return b'{"v":1,"leases":%s,"peers":[%s]%s}' % (
+        leases.encode("ascii"),
+        peers,
+        b',"announce":true' if answer.unannounced else b"",
     )
 
 

@@ -24,12 +24,15 @@ MAX_STAT: Final = 2**53
 MAX_TOTALS: Final = 32
 """Names summed over a swarm."""
 
-MAX_WANTS: Final = 32
-MAX_PROGRESS: Final = 64
+MAX_WANTS: Final = 64
+MAX_PROGRESS: Final = 256
 MAX_DONE: Final = 1024
 """A peer tells a tracker that was restarted all that it holds, in a few calls."""
-MAX_RELEASE: Final = 64
+MAX_RELEASE: Final = 256
 MAX_REFUSED: Final = 64
+LEASE_PEERS_PER_ANSWER: Final = 3
+LEASE_PEERS_TOLD: Final = 8
+"""Leaders and holders whose addresses a lease call's answer tells, for each want and in all."""
 MAX_SEGMENT: Final = MAX_POSITIONS - 1
 MAX_BLOCKS: Final = MAX_SEGMENT_BLOCKS
 MAX_SEGMENT_BYTES: Final = FILE_MAX_BYTES

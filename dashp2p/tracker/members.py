@@ -51,6 +51,8 @@ class Member:
     reached: bool = False
     """The tracker dialled its public address, and it answered."""
     announced_at: float = 0.0
+    announced: bool = True
+    """Else it is known by its lease calls only: it counts, and nobody is told of it."""
     public: Neighbour = field(init=False)
     lans: tuple[tuple[str, str], ...] = field(init=False)
     """Its private networks, each with the site that makes it a particular one."""

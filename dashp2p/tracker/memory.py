@@ -8,13 +8,19 @@ from attrs import asdict, define, evolve, field, fields, frozen
 
 from dashp2p.swarm.deadlines import Deadlines
 from dashp2p.swarm.lease_rules import LeaseCounts
-from dashp2p.swarm.leases import Answer, LeaseRules, LeaseTable
+from dashp2p.swarm.leases import Answer, Elsewhere, LeaseRules, LeaseTable
 from dashp2p.tracker import limits
 from dashp2p.tracker.addresses import Whereabouts
 from dashp2p.tracker.errors import Refused
-from dashp2p.tracker.members import Member, Members
-from dashp2p.tracker.messages import Announce, Event, LeaseCall
-from dashp2p.tracker.registry import Holding, PeerSummary, SwarmSummary, Welcome
+from dashp2p.tracker.members import Member, Members, Neighbour
+from dashp2p.tracker.messages import Announce, Event, LeaseCall, unannounced
+from dashp2p.tracker.registry import (
+    Holding,
+    LeaseAnswer,
+    PeerSummary,
+    SwarmSummary,
+    Welcome,
+)
 
 _COUNTS = tuple(each.name for each in fields(LeaseCounts))
 
@@ -133,12 +139,9 @@ class MemoryRegistry:
         before = {} if member is None or announce.event is Event.STARTED else member.stats
         if announce.stats:
             self._count(swarm, before, announce.stats)
-        moved = member is None or (member.at, member.port, member.private) != (
-            at,
-            announce.port,
-            announce.private,
-        )
-        if member is None or moved:
+        place = (at, announce.port, announce.private)
+        known = member is not None and member.announced
+        if not known or member is None or (member.at, member.port, member.private) != place:
             member = Member(announce.peer, at, announce.port, announce.private)
             swarm.members.put(member)
         else:
@@ -161,12 +164,9 @@ class MemoryRegistry:
 
     # Leases
 
-    async def lease(self, call: LeaseCall, now: float) -> list[Answer]:
+    async def lease(self, call: LeaseCall, at: Whereabouts, now: float) -> LeaseAnswer:
         self._expire(now)
-        swarm = self._swarms.get(call.swarm)
-        member = swarm.members.by_peer.get(call.peer) if swarm else None
-        if swarm is None or member is None:
-            raise Refused("announce to this swarm first, then ask for leases again", 409)
+        swarm, member = self._leasing(call, at, now)
         table, peer = swarm.leases, call.peer
         cells = table.cells
         for mark in call.release:
@@ -182,7 +182,22 @@ class MemoryRegistry:
         ]
         self._cells += table.cells - cells
         self._shed(table)
-        return answers
+        return LeaseAnswer(answers, _reachable(swarm, member, answers), not member.announced)
+
+    def _leasing(self, call: LeaseCall, at: Whereabouts, now: float) -> tuple[_Swarm, Member]:
+        """The caller and its swarm. After a restart nobody is known, and a swarm that had to wait
+        for everybody's next announce would fetch its segments many times meanwhile."""
+        swarm = self._swarms.get(call.swarm)
+        member = swarm.members.by_peer.get(call.peer) if swarm else None
+        if swarm is None or member is None:
+            announce = unannounced(call)
+            swarm = self._admit(announce, at)
+            member = self._note(swarm, announce, at, now, None, None)
+            member.announced = False
+        if not member.announced:
+            ttl_s = self.rules.interval_shortest_s * limits.TTL_INTERVALS
+            self._deadlines.set((call.swarm, call.peer), now + ttl_s)
+        return swarm, member
 
     def _shed(self, table: LeaseTable) -> None:
         """The swarm that grows pays for it when there is no more room."""
@@ -299,3 +314,17 @@ class MemoryRegistry:
             last = before.get(name, 0)
             grown = value - last if value >= last >= 0 else value
             swarm.totals[name] = swarm.totals.get(name, 0) + grown
+
+
+def _reachable(swarm: _Swarm, asker: Member, answers: list[Answer]) -> list[Neighbour]:
+    """How the asker reaches some of the holders and leaders that the answers name."""
+    told: dict[bytes, Neighbour] = {}
+    for answer in answers:
+        if isinstance(answer, Elsewhere):
+            named = [*answer.holders, *([answer.leader] if answer.leader else ())]
+            for peer in named[: limits.LEASE_PEERS_PER_ANSWER]:
+                other = swarm.members.by_peer.get(peer)
+                seen = other.seen_from(asker) if other is not None else None
+                if seen is not None and len(told) < limits.LEASE_PEERS_TOLD:
+                    told[peer] = seen
+    return list(told.values())

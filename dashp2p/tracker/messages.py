@@ -81,6 +81,22 @@ class LeaseCall:
     release: tuple[Mark, ...]
 
 
+def unannounced(call: LeaseCall) -> Announce:
+    """What a peer that leases without having announced itself says of itself: nothing."""
+    return Announce(
+        swarm=call.swarm,
+        peer=call.peer,
+        port=0,
+        private=(),
+        event=Event.UPDATE,
+        wanted=0,
+        upload_bps=0,
+        have=0,
+        stats={},
+        ticket_key=None,
+    )
+
+
 def read_announce(body: bytes) -> Announce:
     """Raises Refused."""
     fields = read_object(body, limits.MAX_ANNOUNCE_BYTES)

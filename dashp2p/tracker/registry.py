@@ -28,6 +28,18 @@ class Welcome:
 
 
 @frozen
+class LeaseAnswer:
+    """The answer to a lease call. `peers` says how to reach some of the leaders and holders that
+    the answers name, for in a large swarm they need not be the asker's neighbours."""
+
+    answers: Sequence[Answer]
+    peers: Sequence[Neighbour]
+    unannounced: bool
+    """The registry did not know the caller (it was restarted, or forgot it): it leases all the
+    same, but tells nobody of the caller until it announces itself again."""
+
+
+@frozen
 class Holding:
     """Who has a segment and who is fetching it, by id, in one swarm."""
 
@@ -65,7 +77,7 @@ class PeerSummary:
 class Registry(Protocol):
     """Swarms, their peers and their leases.
 
-    `announce` and `lease` raise Refused where the caller has to do something first.
+    `announce` and `lease` raise Refused where there is no room for the caller.
     """
 
     async def announce(
@@ -79,7 +91,7 @@ class Registry(Protocol):
     ) -> None:
         """Dialling back has ended; of no effect when the peer has moved meanwhile."""
 
-    async def lease(self, call: LeaseCall, now: float) -> list[Answer]:
+    async def lease(self, call: LeaseCall, at: Whereabouts, now: float) -> LeaseAnswer:
         """Note what the peer tells, then answer its wants in their order."""
 
     async def holding(self, key: str, swarm: bytes | None, now: float) -> list[Holding]:

@@ -213,10 +213,19 @@ class LeaseTests(TrackerCase):
         (answer,) = self.tracker.lease(2, want=[want(7, refused=[peer_id(1).hex()])])
         self.assertTrue(answer["granted"])
 
-    def test_who_has_not_announced_is_told_to(self) -> None:
-        answer = self.tracker.post("/lease", lease_fields(9, want=[want(7)]))
-        self.assertEqual(answer.code, 409)
-        self.assertIn("announce", json.loads(answer.body)["error"])
+    def test_who_was_forgotten_is_served_and_asked_to_announce_itself(self) -> None:
+        answer = self.tracker.call("/lease", lease_fields(9, want=[want(7)]))
+        self.assertTrue(answer["leases"][0]["granted"])
+        self.assertIs(answer["announce"], True)
+        self.tracker.announce(9)
+        self.assertNotIn("announce", self.tracker.call("/lease", lease_fields(9)))
+
+    def test_the_answer_says_how_the_leader_is_reached(self) -> None:
+        self.tracker.lease(1, want=[want(7)])
+        answer = self.tracker.call("/lease", lease_fields(2, want=[want(7)]))
+        self.assertEqual(
+            answer["peers"], [{"peer": peer_id(1).hex(), "host": "127.0.0.1", "port": 4001}]
+        )
 
 
 class RefusalTests(TrackerCase):

@@ -11,10 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.swarm.leases import Elsewhere, Granted, LeaseRules, Want
 from dashp2p.tracker import limits
+from dashp2p.tracker.addresses import private_address
 from dashp2p.tracker.errors import Refused
 from dashp2p.tracker.memory import MemoryRegistry, RegistryRules
 from dashp2p.tracker.messages import Event, LeaseCall, Mark
-from dashp2p.tracker.registry import Registry, Welcome
+from dashp2p.tracker.registry import LeaseAnswer, Registry, Welcome
 from tests.tracker.support import OTHER_SWARM, SWARM, announce_of, at, peer_id
 
 T = TypeVar("T")
@@ -52,7 +53,10 @@ class RegistryCase(SynchronousTestCase):
 
     def ask(self, number: int, segment: int = 7, **changes: Any) -> Granted | Elsewhere:
         call = self.call(number, want=(Want(segment, 8, 2_000_000, 5_000_000, **changes),))
-        return self.ran(self.registry.lease(call, self.now))[0]
+        return self.lease(call).answers[0]
+
+    def lease(self, call: LeaseCall, host: str = "127.0.0.1") -> LeaseAnswer:
+        return self.ran(self.registry.lease(call, at(host), self.now))
 
     def told(self, welcome: Welcome) -> set[int]:
         return {int.from_bytes(neighbour.peer, "big") for neighbour in welcome.peers}
@@ -180,10 +184,10 @@ class BoundTests(RegistryCase):
         self.announce(1)
         self.announce(2, swarm=OTHER_SWARM)
         few = self.call(2, swarm=OTHER_SWARM, done=tuple(Mark(n, 0) for n in range(20)))
-        self.ran(self.registry.lease(few, self.now))
+        self.lease(few)
         for base in range(0, 200, 20):
             done = tuple(Mark(base + n, 0) for n in range(20))
-            self.ran(self.registry.lease(self.call(1, done=done), self.now))
+            self.lease(self.call(1, done=done))
         self.assertLessEqual(self.figure("lease_cells"), 100)
         small = self.ran(self.registry.holding("5", OTHER_SWARM, self.now))
         self.assertEqual(small[0].holders, (peer_id(2),))
@@ -210,25 +214,44 @@ class LeaseTests(RegistryCase):
         assert isinstance(answer, Elsewhere)
         self.assertEqual(answer.leader, peer_id(1))
 
-    def test_who_has_not_announced_is_asked_to(self) -> None:
-        error = self.refused(self.registry.lease(self.call(9), self.now), 409)
-        self.assertIn("announce", error.sentence)
-        nowhere = self.call(1, swarm=OTHER_SWARM)
-        self.refused(self.registry.lease(nowhere, self.now), 409)
-
     def test_a_peer_whose_announce_ran_out_neither_holds_nor_leads(self) -> None:
         self.now += 60.0
-        self.ran(self.registry.lease(self.call(1, done=(Mark(5, 0),)), self.now))
+        self.lease(self.call(1, done=(Mark(5, 0),)))
         self.assertIsInstance(self.ask(1), Granted)
         self.announce(2)
         self.now += 15.1
         self.assertIsInstance(self.ask(2, 5), Granted)
         self.assertIsInstance(self.ask(2, 7), Granted)
 
+    def test_the_answer_says_how_leaders_and_holders_are_reached(self) -> None:
+        self.ask(1, 7)
+        self.lease(self.call(2, done=(Mark(8, 0),)))
+        answer = self.lease(self.call(3, want=(Want(7, 8), Want(8, 8), Want(9, 8))))
+        told = {neighbour.peer: neighbour.port for neighbour in answer.peers}
+        self.assertEqual(told, {peer_id(1): 4001, peer_id(2): 4002})
+
+    def test_it_tells_no_more_than_an_announce_would(self) -> None:
+        self.announce(4, "198.51.100.7", reached=False)
+        self.lease(self.call(4, done=(Mark(8, 0),)))
+        answer = self.lease(self.call(3, want=(Want(8, 8),)), "203.0.113.9")
+        self.assertIsInstance(answer.answers[0], Elsewhere)
+        self.assertEqual(answer.peers, [])
+
+    def test_it_tells_of_a_few(self) -> None:
+        for number in range(10, 60):
+            self.announce(number)
+            segment = 100 + number % 10
+            self.lease(self.call(number, done=(Mark(segment, 0),)))
+        wants = tuple(Want(100 + n, 8) for n in range(10))
+        answer = self.lease(self.call(3, want=wants))
+        self.assertEqual(len(answer.peers), limits.LEASE_PEERS_TOLD)
+        answer = self.lease(self.call(3, want=wants[:1]))
+        self.assertEqual(len(answer.peers), limits.LEASE_PEERS_PER_ANSWER)
+
     def test_what_is_told_counts_before_what_is_asked(self) -> None:
         lease = self.ask(1)
         call = self.call(1, release=(Mark(7, lease.epoch),), want=(Want(8, 8),))
-        self.ran(self.registry.lease(call, self.now))
+        self.lease(call)
         self.assertIsInstance(self.ask(2, 7), Granted)
 
     def test_a_narrow_uplink_gets_a_part(self) -> None:
@@ -265,12 +288,55 @@ class LeaseTests(RegistryCase):
         self.assertEqual(sum(isinstance(answer, Granted) for answer in answers), 2)
 
 
+class UnannouncedTests(RegistryCase):
+    """After a restart, nobody is known."""
+
+    def want(self, number: int) -> LeaseAnswer:
+        return self.lease(self.call(number, want=(Want(7, 8),)), "198.51.100.7")
+
+    def test_who_was_forgotten_leads_as_before_and_is_told_to_announce_itself(self) -> None:
+        answer = self.want(1)
+        self.assertIsInstance(answer.answers[0], Granted)
+        self.assertTrue(answer.unannounced)
+        answer = self.want(2)
+        self.assertIsInstance(answer.answers[0], Elsewhere)
+        self.assertTrue(answer.unannounced)
+
+    def test_nobody_is_told_of_it_until_it_does(self) -> None:
+        self.want(1)
+        welcome = self.announce(2, "198.51.100.7")
+        self.assertEqual((self.told(welcome), welcome.swarm_peers), (set(), 2))
+        address = private_address("10.0.0.5:4001")
+        assert address is not None
+        self.announce(1, "198.51.100.7", private=(address,))
+        self.assertEqual(self.told(self.announce(2, "198.51.100.7")), {1})
+        self.assertFalse(self.want(1).unannounced)
+        self.assertIsInstance(self.want(2).answers[0], Elsewhere)
+
+    def test_it_is_forgotten_like_anyone_when_it_falls_silent(self) -> None:
+        self.want(1)
+        self.now += 60.0
+        self.want(1)
+        self.now += 60.0
+        self.assertEqual(self.figure("peers"), 1)
+        self.now += 16.0
+        self.assertEqual(self.figure("peers"), 0)
+
+    def test_the_bounds_hold_for_it_too(self) -> None:
+        self.registry = MemoryRegistry(RegistryRules(peers_per_swarm=2, swarms=1), Random(3))
+        for number in range(5):
+            self.want(number)
+        self.assertEqual(self.figure("peers"), 2)
+        call = self.call(9, swarm=OTHER_SWARM)
+        self.refused(self.registry.lease(call, at("127.0.0.1"), self.now), 503)
+
+
 class QuestionTests(RegistryCase):
     def test_who_has_a_segment_is_told_by_path_and_by_position(self) -> None:
         for n in (1, 2):
             self.announce(n)
         self.ask(1, path="chunk_0_1.m4s")
-        self.ran(self.registry.lease(self.call(2, done=(Mark(7, 0),)), self.now))
+        self.lease(self.call(2, done=(Mark(7, 0),)))
         for key in ("chunk_0_1.m4s", "7"):
             (holding,) = self.ran(self.registry.holding(key, None, self.now))
             self.assertEqual((holding.swarm, holding.position), (SWARM, 7))
