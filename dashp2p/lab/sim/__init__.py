@@ -1,0 +1,1 @@
+"""The simulator: a crowd on a virtual clock, run by the shipped swarm code, from a seed."""

@@ -1,0 +1,95 @@
+"""What a simulated run came to."""
+
+from __future__ import annotations
+
+import statistics
+
+from attrs import frozen
+
+from dashp2p.lab import measure
+from dashp2p.lab.sim.simulation import Simulation
+
+
+@frozen
+class SimFigures:
+    """Sizes in bytes, rates in bits per second, times in seconds; None where there is no such."""
+
+    egress_bytes: int
+    distinct_bytes: int
+    delivered_bytes: int
+    copies: float | None
+    offload: float | None
+    offload_limit: float
+    startup_median_s: float | None
+    startup_worst_s: float | None
+    stalls: int
+    stalled_s: float
+    mean_bitrate_bps: float | None
+    unfinished: int
+    failures: int
+    duplicate_share: float | None
+    control_share: float | None
+    waste_share: float | None
+    takeovers: int
+    leases: int
+    hedges: int
+    rescues: int
+    upload_jain: float | None
+    origin_by_why: dict[str, int]
+    simulated_s: float
+    took_s: float
+    steps: int
+
+
+def figures(sim: Simulation) -> SimFigures:
+    """Boil it down."""
+    seats = [seat for seat in sim.seats if seat.player is not None]
+    players = [seat.player for seat in seats if seat.player is not None]
+    peers = [seat.peer for seat in sim.seats if seat.peer is not None]
+    stayed = [s.player for s in seats if s.visit.leaves_s is None and s.player is not None]
+    egress = sim.origin.sent_bytes
+    distinct = measure.distinct_bytes(player.delivered for player in players)
+    delivered = sum(sum(player.delivered.values()) for player in players)
+    startups = [p.startup_s for p in players if p.startup_s is not None]
+    rates = [p.mean_bitrate_bps for p in stayed if p.mean_bitrate_bps is not None]
+    media = sum(peer.tally.peers_bytes + peer.tally.origin_bytes for peer in peers)
+    counts = sim.tracker.leases.counts
+    whys: dict[str, int] = {}
+    for peer in peers:
+        for why, size in peer.tally.whys.items():
+            whys[why] = whys.get(why, 0) + size
+    return SimFigures(
+        egress_bytes=egress,
+        distinct_bytes=distinct,
+        delivered_bytes=delivered,
+        copies=measure.copies_per_segment(egress, distinct),
+        offload=measure.offload(egress, delivered),
+        offload_limit=measure.offload_limit(len(players)),
+        startup_median_s=statistics.median(startups) if startups else None,
+        startup_worst_s=max(startups, default=None),
+        stalls=sum(player.stalls for player in players),
+        stalled_s=sum(player.stalled_s for player in players),
+        mean_bitrate_bps=statistics.mean(rates) if rates else None,
+        unfinished=sum(player.finished_at is None for player in stayed),
+        failures=sum(player.failures for player in players),
+        duplicate_share=measure.share(sum(p.tally.duplicate_bytes for p in peers), media),
+        control_share=measure.share(sum(p.exchange.all_control_bytes() for p in peers), media),
+        waste_share=measure.share(
+            sum(sum(p.tally.unplayed.values()) for p in peers), max(1, egress)
+        ),
+        takeovers=counts.takeovers,
+        leases=counts.granted,
+        hedges=sum(peer.tally.hedges for peer in peers),
+        rescues=sum(peer.tally.rescues for peer in peers),
+        upload_jain=measure.jain(
+            [
+                peer.node.uplink.total_bytes / peer.host.uplink.rate_bps
+                for peer in peers
+                if peer.alive
+            ]
+        ),
+        origin_by_why=whys,
+        simulated_s=sim.clock.now,
+        took_s=sim.took_s,
+        steps=sim.clock.steps,
+    )

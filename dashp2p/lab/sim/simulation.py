@@ -1,0 +1,227 @@
+"""A whole crowd: hosts, peers, players, origin and tracker, and what befalls them when."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from attrs import define, field, frozen
+
+from dashp2p.lab.scenario import (
+    FAR_ROUND_TRIP_S,
+    PEER_ROUND_TRIP_S,
+    Ending,
+    Scenario,
+    Variant,
+    Visit,
+)
+from dashp2p.lab.sim.clock import Clock
+from dashp2p.lab.sim.exchange import Listeners
+from dashp2p.lab.sim.film import LADDER_BPS, Film, make_film
+from dashp2p.lab.sim.flow import Path
+from dashp2p.lab.sim.membership import Membership
+from dashp2p.lab.sim.origin import HttpClient, Origin
+from dashp2p.lab.sim.peer import Peer
+from dashp2p.lab.sim.pipes import Host, Wiring
+from dashp2p.lab.sim.player import Player
+from dashp2p.lab.sim.proxy import DirectProxy, PeerProxy
+from dashp2p.lab.sim.tracker import Tracker, TrackerClient
+from dashp2p.swarm.policy import Policy
+
+LEAD_S = 5.0
+"""Daemons are up so long before the first viewer comes, unless the start is cold."""
+COLD_S = 0.2
+NEAR_ROUND_TRIP_S = 0.0005
+TRACKER_BPS = 1e9
+
+
+@frozen
+class Settings:
+    """One run. Sizes in bytes, rates in bits per second, times in seconds."""
+
+    scenario: Scenario
+    seed: int = 1
+    variant: Variant = Variant.PEERS
+    policy: Policy = field(factory=Policy)
+    ladder_bps: tuple[int, ...] = LADDER_BPS
+    block_size_bytes: int = 16 * 1024
+    quantum_bytes: int = 16 * 1024
+    announce_uplinks: bool = False
+    """Whether peers tell the tracker their uplink, as with --upload-rate."""
+    grace_s: float = 30.0
+    """How long after the film should be over a viewer may still stall."""
+
+
+@define(eq=False)
+class Seat:
+    """One visit: host, player, and (with peers) the peer between them."""
+
+    visit: Visit
+    host: Host
+    player: Player | None = None
+    peer: Peer | None = None
+    membership: Membership | None = None
+    proxy: PeerProxy | None = None
+    left: bool = False
+
+
+@define(eq=False)
+class Simulation:
+    """Build it, `run` it, read it."""
+
+    settings: Settings
+    clock: Clock = field(factory=Clock)
+    seats: list[Seat] = field(factory=list)
+    film: Film = field(init=False)
+    path: Path = field(init=False)
+    wiring: Wiring = field(init=False)
+    origin: Origin = field(init=False)
+    tracker: Tracker = field(init=False)
+    listeners: Listeners = field(factory=Listeners)
+    rng: random.Random = field(init=False)
+    opens_at: float = 0.0
+    """When the first viewer may come."""
+    took_s: float = 0.0
+    """Real time of the run."""
+    watch: Callable[[Simulation], None] | None = None
+    """Looks at everything twenty times a second."""
+
+    def __attrs_post_init__(self) -> None:
+        settings = self.settings
+        scenario, links = settings.scenario, settings.scenario.links
+        self.rng = random.Random(f"sim {settings.seed}")
+        self.film = make_film(
+            settings.seed, scenario.film_s, settings.ladder_bps, settings.block_size_bytes
+        )
+        self.path = Path(self.clock, random.Random(f"net {settings.seed}"), settings.quantum_bytes)
+        round_trip_s = FAR_ROUND_TRIP_S if links.far else NEAR_ROUND_TRIP_S
+        self.wiring = Wiring(PEER_ROUND_TRIP_S / 2)
+        far_s = round_trip_s / 2 - PEER_ROUND_TRIP_S / 4
+        origin = Host.make("origin", links.origin_uplink_bps, 1e9, max(0.0, far_s))
+        self.origin = Origin(origin)
+        tracker = Host.make("tracker", TRACKER_BPS, TRACKER_BPS, max(0.0, far_s))
+        self.tracker = Tracker(tracker, random.Random(f"tracker {settings.seed}"), self._time)
+        self.opens_at = 0.0 if scenario.cold else LEAD_S
+        for number, visit in enumerate(scenario.visits(settings.variant, settings.seed), 1):
+            self._seat(number, visit)
+        self._faults()
+
+    def _time(self) -> float:
+        return self.clock.now
+
+    # --- building ---------------------------------------------------------------------------
+
+    def _seat(self, number: int, visit: Visit) -> None:
+        scenario = self.settings.scenario
+        links = scenario.links
+        loss = links.loss.rate if scenario.loses(number) else 0.0
+        if self.settings.variant is Variant.LONE:
+            loss = 0.0
+        host = Host.make(
+            visit.host, links.uplink_bps, links.downlink_bps, PEER_ROUND_TRIP_S / 4, loss
+        )
+        self.wiring.peers.add(host.name)
+        seat = Seat(visit, host)
+        self.seats.append(seat)
+        at = self.opens_at + visit.arrives_s
+        if self.settings.variant is Variant.PEERS:
+            lead_s = 0.0 if scenario.cold else LEAD_S - self.rng.random()
+            self.clock.post(at - lead_s, self._start_peer, seat, number)
+            self.clock.post(at + (COLD_S if scenario.cold else 0.0), self._start_player, seat)
+        else:
+            self.clock.post(at, self._start_direct, seat)
+        if visit.leaves_s is not None:
+            self.clock.post(self.opens_at + visit.leaves_s, self._leave, seat)
+
+    def _start_peer(self, seat: Seat, number: int) -> None:
+        if seat.left:
+            return
+        settings, seed = self.settings, self.settings.seed
+        peer_id_holder: list[TrackerClient] = []
+        peer = Peer(
+            number,
+            self.film,
+            self.path,
+            seat.host,
+            self.wiring,
+            self.listeners,
+            self.origin,
+            settings.policy,
+            random.Random(f"peer {seed} {number}"),
+            lambda call, answered: peer_id_holder[0].lease(call, answered),
+        )
+        client = TrackerClient(self.path, self.wiring, seat.host, self.tracker, peer.peer_id)
+        peer_id_holder.append(client)
+        uplink = int(seat.host.uplink.rate_bps) if settings.announce_uplinks else 0
+        seat.peer = peer
+        seat.membership = Membership(peer, client, random.Random(f"member {seed} {number}"), uplink)
+        seat.proxy = PeerProxy(peer)
+        seat.membership.start()
+
+    def _start_player(self, seat: Seat) -> None:
+        if seat.left or seat.proxy is None:
+            return
+        buffer_s = self.settings.scenario.buffer_s
+        seat.player = Player(self.clock, self.film, seat.proxy, buffer_s)
+        seat.player.start()
+
+    def _start_direct(self, seat: Seat) -> None:
+        http = HttpClient(self.path, self.wiring, seat.host, self.origin)
+        buffer_s = self.settings.scenario.buffer_s
+        seat.player = Player(self.clock, self.film, DirectProxy(http), buffer_s)
+        seat.player.start()
+
+    # --- what befalls them ------------------------------------------------------------------
+
+    def _faults(self) -> None:
+        scenario = self.settings.scenario
+        if scenario.tracker_killed_at_s is not None:
+            at = self.opens_at + scenario.tracker_killed_at_s
+            self.clock.post(at, self.tracker.host.kill)
+
+    def _leave(self, seat: Seat) -> None:
+        seat.left = True
+        if seat.player is not None:
+            seat.player.stop()
+        match seat.visit.ending:
+            case Ending.KILL:
+                if seat.peer is not None:
+                    seat.peer.vanish()
+                seat.host.kill()
+            case Ending.STOP:
+                seat.host.frozen = True
+            case Ending.CUT:
+                seat.host.cut = True
+
+    # --- running ----------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """Whether everybody who stays has seen the film."""
+        return all(
+            seat.left
+            or seat.visit.leaves_s is not None
+            or (seat.player is not None and seat.player.finished_at is not None)
+            for seat in self.seats
+        )
+
+    @property
+    def ends_at(self) -> float:
+        """When it ends at the latest."""
+        scenario = self.settings.scenario
+        last = max(seat.visit.arrives_s for seat in self.seats if seat.visit.leaves_s is None)
+        return self.opens_at + last + scenario.film_s + self.settings.grace_s
+
+    def run(self) -> None:
+        """Until everybody has seen the film, or should have long ago."""
+        began = time.perf_counter()
+        if self.watch is not None:
+            self.clock.post(0.0, self._watch)
+        self.clock.run_until(self.ends_at, lambda: self.over)
+        self.took_s = time.perf_counter() - began
+
+    def _watch(self) -> None:
+        assert self.watch is not None
+        self.watch(self)
+        self.clock.post(self.clock.now + 0.05, self._watch)
