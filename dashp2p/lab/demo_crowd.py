@@ -58,6 +58,7 @@ class Crowd:
     viewers: dict[int, Program] = field(factory=dict)
     """By number of the peer that they play through."""
     _lost: set[str] = field(factory=set)
+    _stopped: set[int] = field(factory=set)
 
     def start_daemons(self) -> None:
         """Start origin, tracker and peers, and wait until each is ready.
@@ -97,6 +98,7 @@ class Crowd:
 
     def stop_viewers(self) -> None:
         """End the viewers and give them time to leave their figures."""
+        self._stopped.update(self.playing)
         for program in self.viewers.values():
             program.send(signal.SIGTERM)
         until_s = time.monotonic() + VIEWER_STOP_S
@@ -111,7 +113,11 @@ class Crowd:
     @property
     def failed_viewers(self) -> list[int]:
         """The peers whose viewers ended badly by themselves."""
-        return [peer for peer, program in self.viewers.items() if program.process.returncode]
+        return [
+            peer
+            for peer, program in self.viewers.items()
+            if program.process.returncode and peer not in self._stopped
+        ]
 
     def newly_lost(self) -> Iterator[Member]:
         """Daemons that have ended since the last call, though nobody asked them to."""
