@@ -16,6 +16,9 @@ from dashp2p.lab.stage import ORIGIN, TRACKER, Stage
 
 DAEMON = "dashp2p.lab.daemon"
 VIEWER = "dashp2p.lab.viewer"
+FALSE_BYTES_STATUS = 3
+"""How a viewer ends that got a byte which the origin did not publish."""
+
 ABLATE_VARIABLE = "DASHP2P_ABLATE"
 
 
@@ -66,7 +69,9 @@ class Crew:
         origin.
         """
         base = self.stage.base_url(host) if through_peer else self.stage.origin_url
-        extra = ["--cmcd"] if self.scenario.player is Player.CMCD else []
+        extra = ["--cmcd", "--cmsd"] if self.scenario.player is Player.CMCD else []
+        if through_peer:
+            extra += ["--verify-against", str(self.film.folder)]
         listening = ["--listening", base.removeprefix("http://")] if self.scenario.cold else []
         return self.stage.command(
             host,

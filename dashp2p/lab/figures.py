@@ -34,6 +34,8 @@ class Figures:
     startup_worst_s: float | None
     never_began: int
     unfinished: int
+    false_bytes: int
+    """Viewers that got something which the origin did not publish."""
     stalls: int
     stalled_s: float
     mean_bitrate_bps: float | None
@@ -80,6 +82,7 @@ def figures(scenario: Scenario, result: RunResult) -> Figures:
         startup_worst_s=max(startups, default=None),
         never_began=len(result.viewers) - len(startups),
         unfinished=sum(host in stayed and not v.finished for host, v in seen.items()),
+        false_bytes=sum(viewing.false_bytes for viewing in seen.values()),
         stalls=sum(viewing.stalls for viewing in seen.values()),
         stalled_s=sum(viewing.stalled_s for viewing in seen.values()),
         mean_bitrate_bps=statistics.mean(rates) if rates else None,
@@ -135,6 +138,8 @@ def checks(
     at_least("takeovers", targets.takeovers_min, median(crowd, "takeovers"), ".0f")
     absent = max((one.never_began + one.unfinished for one in crowd), default=None)
     at_most("viewers that never began or ended", 0, absent, "d")
+    deceived = max((one.false_bytes for one in crowd), default=None)
+    at_most("viewers that got a false byte", 0, deceived, "d")
     return found
 
 

@@ -15,8 +15,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from dashp2p.lab.aim import Aim
 from dashp2p.lab.crew import Crew
 from dashp2p.lab.film import Film
 from dashp2p.lab.measure import Sample
@@ -42,6 +43,10 @@ DAEMON_LEAD_S = 5.0
 """How long before its viewer somebody who joins later starts a peer, on a busy machine."""
 
 VIEWER_LEAD_S = 4.0
+AIM_S = 2.0
+"""How long a departure waits for somebody to lead a fetch, looking every AIM_EVERY_S."""
+
+AIM_EVERY_S = 0.1
 TAIL_S = 30.0
 """After the film should be over for all, how long a viewer may still stall before the run ends."""
 
@@ -98,7 +103,10 @@ class Run:
     _crew: Crew = field(init=False)
     _peers: dict[str, Program] = field(init=False, factory=dict)
     _viewers: dict[str, Program] = field(init=False, factory=dict)
-    _gone: set[str] = field(init=False, factory=set)
+    _left: dict[str, tuple[float, Ending]] = field(init=False, factory=dict)
+    _swapped: dict[str, str] = field(init=False, factory=dict)
+    _peer_ids: dict[str, str] = field(init=False, factory=dict)
+    _aim: Aim = field(init=False)
     _stats: dict[str, Any] = field(init=False, factory=dict)
     _samples: list[Sample] = field(init=False, factory=list)
     _events: list[tuple[float, int, Callable[[], None]]] = field(init=False, factory=list)
@@ -106,6 +114,7 @@ class Run:
     _notes: list[str] = field(init=False, factory=list)
     _begin: float = field(init=False, default=0.0)
     _egress_base: int = field(init=False, default=0)
+    _killed: set[str] = field(init=False, factory=set)
     _first_cpu_s: dict[str, float] = field(init=False, factory=dict)
 
     def run(self) -> RunResult:
@@ -125,6 +134,7 @@ class Run:
                 self._stage = stack.enter_context(NamespaceStage(self.scenario, hosts, self.seed))
             self._programs = Programs(self.folder)
             stack.callback(self._programs.close)
+            self._aim = Aim(len(self.film.index.entries))
             self._crew = Crew(self._stage, self.scenario, self.film, work, self.ablations)
             self._prepare()
             busy = _MachineLoad()
@@ -165,7 +175,7 @@ class Run:
             else:
                 self._plan_arrival(visit)
             if visit.leaves_s is not None:
-                self._at(visit.leaves_s, partial(self._leave, visit))
+                self._plan_leaving(visit, visit.leaves_s)
         if self.variant is not Variant.PEERS:
             return
         if self.scenario.tracker_killed_at_s is not None:
@@ -252,16 +262,48 @@ class Run:
         level = self._stage.egress_bytes() - self._egress_base
         self._samples.append(Sample(time.monotonic() - self._begin, level))
 
-    def _leave(self, visit: Visit) -> None:
-        host = visit.host
-        self._gone.add(host)
+    def _plan_leaving(self, visit: Visit, at_s: float) -> None:
+        aimed = self.variant is Variant.PEERS and self.scenario.churn and self.scenario.churn.aimed
+        if aimed:
+            self._at(at_s, partial(self._leave_if_leading, visit, at_s + AIM_S))
+        else:
+            self._at(at_s, partial(self._leave, visit.host, visit.ending))
+
+    def _leave_if_leading(self, visit: Visit, until_s: float) -> None:
+        """Let a peer leave that leads a fetch; its own time to leave falls to `visit`'s host."""
+        due = self._swapped.get(visit.host, visit.host)
+        if due in self._left:
+            return
+        victim = self._leading_host()
+        now_s = time.monotonic() - self._begin
+        if victim is None and now_s < until_s:
+            self._at(now_s + AIM_EVERY_S, partial(self._leave_if_leading, visit, until_s))
+            return
+        victim = victim or due
+        if victim != due:
+            self._swapped[victim] = due
+        self._leave(victim, visit.ending)
+
+    def _leading_host(self) -> str | None:
+        """Some host whose peer holds a lease now and whose viewer watches, or None."""
+        living = [host for host in self._peers if host in self._viewers and host not in self._left]
+        for host in living:
+            if host not in self._peer_ids.values() and (stats := self._ask(host, "/stats")):
+                self._peer_ids[stats["peer"]] = host
+        for leader in self._aim.leaders(lambda path: self._ask(TRACKER, path)):
+            if self._peer_ids.get(leader) in living:
+                return self._peer_ids[leader]
+        return None
+
+    def _leave(self, host: str, ending: Ending) -> None:
+        self._left[host] = (time.monotonic() - self._begin, ending)
         viewer, peer = self._viewers[host], self._peers.get(host)
         if peer is not None:
             self._take_stats(host)
         viewer.send(signal.SIGTERM)
         if peer is None:
             return
-        match visit.ending:
+        match ending:
             case Ending.KILL:
                 peer.send(signal.SIGKILL)
             case Ending.STOP:
@@ -273,26 +315,30 @@ class Run:
         self._first_cpu_s = {one.name: one.note_cpu() for one in self._programs.started}
 
     def _kill_tracker(self) -> None:
-        self._program(TRACKER).send(signal.SIGKILL)
+        self._kill(TRACKER)
 
     def _kill_origin_when_held(self) -> None:
         """Once every segment of the rungs in use is with some peer, the origin goes."""
         stats = [answer for host in self._peers if (answer := self._ask(host, "/stats"))]
         if stats and _all_held(stats, self.film):
             self._notes.append(f"origin killed at {time.monotonic() - self._begin:.1f} s")
-            self._program(ORIGIN).send(signal.SIGKILL)
+            self._kill(ORIGIN)
         else:
             self._at(time.monotonic() - self._begin + 0.5, self._kill_origin_when_held)
 
-    def _program(self, name: str) -> Program:
-        return next(program for program in self._programs.started if program.name == name)
+    def _kill(self, name: str) -> None:
+        self._killed.add(name)
+        for program in self._programs.started:
+            if program.name == name:
+                program.send(signal.SIGKILL)
 
     # The end
 
     def _collect(self, began_at: float, machine_busy: float) -> RunResult:
         self._sample()
+        self._note_deaths()
         for host in self._peers:
-            if host not in self._gone:
+            if host not in self._left:
                 self._take_stats(host)
         swarms = self._ask(TRACKER, "/swarms") if self.variant is Variant.PEERS else None
         for viewer in self._viewers.values():
@@ -313,7 +359,7 @@ class Run:
             began_at=began_at,
             duration_s=time.monotonic() - self._begin,
             egress=tuple(self._samples),
-            visits=tuple(self._visits),
+            visits=tuple(self._as_it_went(visit) for visit in self._visits),
             viewers={host: self._viewer_report(host) for host in self._viewers},
             stats=self._stats,
             swarms=swarms,
@@ -323,10 +369,23 @@ class Run:
             notes=tuple(self._notes),
         )
 
+    def _as_it_went(self, visit: Visit) -> Visit:
+        left_s, ending = self._left.get(visit.host, (None, visit.ending))
+        return evolve(visit, leaves_s=left_s, ending=ending)
+
+    def _note_deaths(self) -> None:
+        """What ended without having been told to, or with a traceback, is worth a look."""
+        for program in self._programs.started:
+            expected = program.name in self._left or program in self._viewers.values()
+            if not expected and not program.running and program.name not in self._killed:
+                status = program.process.returncode
+                self._notes.append(f"{program.name} ended by itself with {status}")
+
     def _viewer_report(self, host: str) -> Any:
         path = self._crew.viewer_result(host)
         try:
-            return json.loads(path.read_text())
+            status = self._viewers[host].process.returncode
+            return {**json.loads(path.read_text()), "exit_status": status}
         except (OSError, ValueError):
             self._notes.append(f"{host}'s viewer left no report: {self._viewers[host].tail(1)}")
             return None

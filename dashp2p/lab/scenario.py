@@ -73,6 +73,9 @@ class Churn:
     crowd: int = 10
     stay_s: float = 20.0
     endings: tuple[Ending, ...] = (Ending.KILL, Ending.STOP, Ending.CUT)
+    aimed: bool = True
+    """Who leaves is, where it can be had within moments, a peer that is fetching from the origin
+    under a lease: chance alone would hit few, and lost leases are what churn has to survive."""
 
 
 @frozen

@@ -31,6 +31,11 @@ TRACKER_PORT = 7000
 PLAYER_PORT = 8001
 EXCHANGE_PORT = 4001
 
+INTERNET = "198.18"
+"""Addresses that nobody takes for private: the range for benchmarks (RFC 2544)."""
+HOME = "10.77"
+SITE = "10.78"
+
 _TIMEOUT_S = 10.0
 _ANSWER_BYTES_MAX = 64 * 2**20
 
@@ -107,17 +112,16 @@ class NamespaceStage:
 
     def __attrs_post_init__(self) -> None:
         links = self.scenario.links
-        lan = "site" if links.nat else "internet"
-        subnet = "10.78" if links.nat else "10.77"
         ports = [
-            _core_port(ORIGIN, "10.77.0.1", links.origin_uplink_bps),
-            _core_port(TRACKER, "10.77.0.2", links.origin_uplink_bps),
+            _core_port(ORIGIN, f"{self._net}.0.1", links.origin_uplink_bps),
+            _core_port(TRACKER, f"{self._net}.0.2", links.origin_uplink_bps),
         ]
+        lan = "site" if links.nat else "internet"
         for number in range(1, self.hosts + 1):
             ports.append(
                 PortSpec(
                     host_name(number),
-                    f"{subnet}.1.{number}",
+                    self._peer_address(number),
                     lan=lan,
                     uplink_bps=links.uplink_bps,
                     downlink_bps=links.downlink_bps,
@@ -126,8 +130,8 @@ class NamespaceStage:
             )
         nats = []
         if links.nat:
-            inside = PortSpec("nat", "10.78.0.1", lan=lan)
-            nats.append(Nat("nat", inside, _core_port("nat", "10.77.0.3", 0.0)))
+            inside = PortSpec("nat", f"{SITE}.0.1", lan=lan)
+            nats.append(Nat("nat", inside, _core_port("nat", f"{self._net}.0.3", 0.0)))
         self._network = Network(ports, _delays(links.far), self.seed, nats)
 
     def __enter__(self) -> NamespaceStage:
@@ -143,12 +147,24 @@ class NamespaceStage:
         self._network.close()
 
     @property
+    def _net(self) -> str:
+        """The addresses of all that can reach each other: one network at home, or the internet."""
+        public = self.scenario.links.far or self.scenario.links.nat
+        return INTERNET if public else HOME
+
+    def _peer_address(self, number: int) -> str:
+        if self.scenario.links.nat:
+            return f"{SITE}.1.{number}"
+        # Who is far lives in a network of his own: nothing about his address says "neighbour".
+        return f"{self._net}.{number}.10" if self.scenario.links.far else f"{self._net}.1.{number}"
+
+    @property
     def origin_url(self) -> str:
-        return f"http://10.77.0.1:{ORIGIN_PORT}"
+        return f"http://{self._net}.0.1:{ORIGIN_PORT}"
 
     @property
     def tracker_url(self) -> str:
-        return f"http://10.77.0.2:{TRACKER_PORT}"
+        return f"http://{self._net}.0.2:{TRACKER_PORT}"
 
     def command(self, host: str, arguments: Sequence[str]) -> list[str]:
         return self._network.command(host, arguments)

@@ -7,6 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
+from dashp2p.lab.crew import FALSE_BYTES_STATUS
+
 
 @frozen
 class Viewing:
@@ -20,10 +22,12 @@ class Viewing:
     delivered: Mapping[str, int]
     """Files that it got whole, with their sizes in bytes."""
     finished: bool
+    false_bytes: bool = False
+    """Something that it got differs from what the origin published."""
 
 
 def read_viewing(report: Mapping[str, Any]) -> Viewing:
-    """Read a headless viewer's JSON report."""
+    """Read a headless viewer's JSON report, to which the run added the program's `exit_status`."""
     startup_ms = report.get("startup_ms")
     return Viewing(
         startup_s=None if startup_ms is None else startup_ms / 1e3,
@@ -36,4 +40,5 @@ def read_viewing(report: Mapping[str, Any]) -> Viewing:
             if one.get("complete", True)
         },
         finished=report.get("state") == "ended",
+        false_bytes=report.get("exit_status") == FALSE_BYTES_STATUS,
     )
