@@ -47,6 +47,7 @@ class TrackerApi:
     lease_calls: int = field(default=0, init=False)
     refused: Counter[int] = field(factory=Counter, init=False)
     """Calls not served, by HTTP status."""
+    _logged: Rates[str] = field(factory=lambda: Rates(10.0, 6, 16), init=False)
     _running: set[Deferred[None]] = field(factory=set, init=False)
 
     async def announce(self, body: bytes, host: str) -> bytes:
@@ -63,6 +64,8 @@ class TrackerApi:
         reached = self.dialback.known(public) if dials else None
         welcome = await self.registry.announce(announce, at, now, reached)
         self.announces[announce.event.value] += 1
+        if announce.event is Event.STARTED and welcome.swarm_peers == 1 and self._may_log("new"):
+            log.info("a swarm begins: {swarm}", swarm=announce.swarm.hex())
         if dials and reached is None:
             self.dialback.check(public, at.site, partial(self._dialled, announce, at))
         return _welcome_json(welcome, at)
@@ -76,6 +79,16 @@ class TrackerApi:
         answer = await self.registry.lease(call, at, now)
         self.lease_calls += 1
         return _lease_json(answer)
+
+    def count_refused(self, status: int) -> None:
+        """A call was not served."""
+        self.refused[status] += 1
+        if status == 503 and self._may_log("full"):
+            log.warn("the tracker is full and turns away swarms; --max-swarms or --max-peers")
+
+    def _may_log(self, cause: str) -> bool:
+        """Strangers decide how often these things happen."""
+        return self._logged.take(cause, self.seconds()) == 0
 
     def stop(self) -> None:
         self.dialback.stop()

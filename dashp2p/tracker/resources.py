@@ -93,15 +93,12 @@ class Root(Resource):
         self._put(b"", b"GET", StatusPage(api).render, private=True)
 
     def _put(self, name: bytes, method: bytes, answer: Answering, *, private: bool = False) -> None:
-        resource = Answer(method, answer, self._count_refused)
+        resource = Answer(method, answer, self._api.count_refused)
         self.putChild(name, PrivateResource(resource) if private else resource)
 
     def getChild(self, path: bytes, request: Request) -> IResource:
-        self._count_refused(404)
+        self._api.count_refused(404)
         return ErrorResource(404, "no such address; peers POST to /announce and /lease")
-
-    def _count_refused(self, status: int) -> None:
-        self._api.refused[status] += 1
 
     async def _announce(self, request: Request) -> bytes:
         body = _json_bytes(request, limits.MAX_ANNOUNCE_BYTES)

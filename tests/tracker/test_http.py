@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.tracker import limits
@@ -282,6 +283,26 @@ class RefusalTests(TrackerCase):
         tracker.announce(1)
         answer = tracker.post("/announce", announce_fields(2, swarm=OTHER_SWARM.hex()))
         self.assertEqual((answer.code, answer.headers["retry-after"]), (503, "120"))
+
+
+class LogTests(TrackerCase):
+    def test_what_happens_is_logged_by_id_and_never_by_address(self) -> None:
+        with capturedLogs() as events:
+            self.tracker.announce(1, NAT, event="started", private=["10.0.0.5:4001"])
+            self.tracker.dialler.endpoints[0].refuse()
+            self.tracker.announce(2, OUTSIDE)
+        text = " ".join(formatEvent(event) for event in events)
+        self.assertIn(f"a swarm begins: {SWARM.hex()}", text)
+        for address in (NAT, OUTSIDE, "10.0.0.5"):
+            self.assertNotIn(address, text)
+
+    def test_a_stranger_does_not_fill_the_log(self) -> None:
+        self.tracker = Tracker(registry=RegistryRules(swarms=3))
+        with capturedLogs() as events:
+            for n in range(100):
+                swarm = bytes([n]).hex() * 32
+                self.tracker.post("/announce", announce_fields(n, swarm=swarm, event="started"))
+        self.assertLess(len(events), 15)
 
 
 class QuestionTests(TrackerCase):
