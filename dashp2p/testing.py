@@ -17,22 +17,22 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
+from twisted.web.iweb import IResponse
 
-from dashp2p.content.build import FileFacts, RepresentationFacts, build_index
-from dashp2p.content.entry import Entry, Representation
-from dashp2p.content.index import BLOCKS_NAME, SIGNATURE_NAME, Index, IndexSignature
+from dashp2p.content.entry import Entry
 from dashp2p.content.keys import peer_id, public_bytes
 from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer.engine import Engine
 from dashp2p.peer.exchange import Address, Exchange
+from dashp2p.peer.fakefilm import MemoryFilm as MemoryFilm
 from dashp2p.peer.fakenet import MemoryNetwork as MemoryNetwork
 from dashp2p.peer.fakenet import MemoryTransport as MemoryTransport
-from dashp2p.peer.fakeweb import Asked, MemoryResponse, MemoryWeb
+from dashp2p.peer.fakenet import advance
+from dashp2p.peer.fakeweb import Answer, Asked, MemoryResponse, MemoryWeb, Site
 from dashp2p.peer.fakeweb import MemoryOrigin as MemoryOrigin
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.link import Link
@@ -55,59 +55,6 @@ from dashp2p.wire.frames import Have, Hello
 ORIGIN = "origin.test"
 TRACKER = "tracker.test"
 PORT = 4001
-_STEPS_MAX = 200_000
-
-
-@frozen
-class MemoryFilm:
-    """A signed presentation: `files` has every file by its path, the three index files too."""
-
-    files: dict[str, bytes] = field(repr=False)
-    index: Index
-    signature: IndexSignature
-
-    @classmethod
-    def make(
-        cls,
-        segments: int = 3,
-        segment_bytes: int = 200_000,
-        rungs: int = 1,
-        audio: bool = False,
-        seed: int = 1,
-    ) -> MemoryFilm:
-        """Noise, cut into segments of 4 s: chunk_0_1.m4s and so on, beside init_0.m4s and a MPD."""
-        rng = random.Random(seed)
-        files = {"dash.mpd": b"<MPD/>" + rng.randbytes(3000)}
-        tracks = [
-            Representation(str(rung), "video", 1_000_000 * (rung + 1), "avc1", 640, 360)
-            for rung in range(rungs)
-        ]
-        if audio:
-            tracks.append(Representation(str(rungs), "audio", 128_000, "mp4a", None, None))
-        facts: list[RepresentationFacts] = []
-        for track in tracks:
-            init = f"init_{track.id}.m4s"
-            files[init] = rng.randbytes(900)
-            media: list[FileFacts] = []
-            for number in range(1, segments + 1):
-                path = f"chunk_{track.id}_{number}.m4s"
-                files[path] = rng.randbytes(segment_bytes - 7 * number)
-                media.append(FileFacts.of(path, files[path], 4.0 * (number - 1), 4.0))
-            facts.append(RepresentationFacts(track, FileFacts.of(init, files[init]), media))
-        key = Ed25519PrivateKey.from_private_bytes(rng.randbytes(32))
-        manifest = FileFacts.of("dash.mpd", files["dash.mpd"])
-        built = build_index([manifest], facts, key, issued_s=1_700_000_000.0)
-        files[INDEX_NAME] = built.index_json
-        files[BLOCKS_NAME] = built.index_blocks
-        files[SIGNATURE_NAME] = built.signature.to_bytes()
-        return cls(files, built.index, built.signature)
-
-    def entry(self, path: str) -> Entry:
-        """The index's entry of a file. Raises KeyError."""
-        found = self.index.by_path(path)
-        if found is None:
-            raise KeyError(path)
-        return found
 
 
 class MemoryTracker:
@@ -125,11 +72,11 @@ class MemoryTracker:
         dialback = DialBack(_nobody, clock, clock.seconds)
         self._api = TrackerApi(self.registry, dialback, clock.seconds)
 
-    def site(self, host: str) -> Callable[[Asked], MemoryResponse | Deferred[MemoryResponse] | None]:
+    def site(self, host: str) -> Site:
         """The tracker as a peer at that address reaches it."""
         return lambda asked: self._answer(asked, host)
 
-    def _answer(self, asked: Asked, host: str) -> MemoryResponse | Deferred[MemoryResponse] | None:
+    def _answer(self, asked: Asked, host: str) -> Answer:
         if self.away:
             return None
         self.calls.append(asked)
@@ -137,7 +84,7 @@ class MemoryTracker:
             return Deferred()
         return Deferred.fromCoroutine(self._call(asked, host))
 
-    async def _call(self, asked: Asked, host: str) -> MemoryResponse:
+    async def _call(self, asked: Asked, host: str) -> IResponse:
         call = self._api.lease if asked.path == "/lease" else self._api.announce
         try:
             body = await call(asked.body, host)
@@ -302,9 +249,7 @@ class MemorySwarm:
     ) -> MemoryPeer:
         """One more peer; it knows nobody yet. Without a disk it keeps what it has in memory."""
         number = len(self.peers)
-        peer = MemoryPeer(
-            self, number, policy or Policy(), indexed, upload_bps, disk, quota_bytes
-        )
+        peer = MemoryPeer(self, number, policy or Policy(), indexed, upload_bps, disk, quota_bytes)
         self.peers.append(peer)
         return peer
 
@@ -323,15 +268,7 @@ class MemorySwarm:
 
     def advance(self, seconds: float) -> None:
         """Let time pass, each call at its own moment."""
-        clock = self.clock
-        end = clock.seconds() + seconds
-        for _ in range(_STEPS_MAX):
-            times = [call.getTime() for call in clock.getDelayedCalls()]
-            if not times or min(times) > end:
-                clock.advance(end - clock.seconds())
-                return
-            clock.advance(max(0.0, min(times) - clock.seconds()))
-        raise AssertionError(f"still busy after {_STEPS_MAX} steps: something runs in circles")
+        advance(self.clock, seconds)
 
     def until(self, holds: Callable[[], bool], patience_s: float = 30.0) -> float:
         """Let time pass until `holds` does; answers how long it took. AssertionError if never."""

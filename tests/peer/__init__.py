@@ -1,0 +1,1 @@
+"""Tests of dashp2p.peer."""
