@@ -27,7 +27,9 @@ class LeaseRules:
     more_parts_after_s: float = 0.3
     """One peer gets a second part of a split segment only after others had this long to ask."""
     busy_retry_s: float = 1.0
-    """When to ask again if the answer depends on nothing that the table can foresee."""
+    """When to ask again at the latest, or if the table can't foresee another answer."""
+    full_retry_s: float = 0.1
+    """When to ask again if the peer has as many leases as it may have."""
     most_live_per_peer: int = 4
     most_parts: int = 8
     expected_bps: float = 16e6
@@ -36,6 +38,8 @@ class LeaseRules:
     fastest_bps: float = 10e9
     rate_weight: float = 0.2
     """Weight of the newest lease in the moving average of the fetch rate."""
+    telling_bytes: int = 256 * 1024
+    """A smaller lease moves the average in proportion to its size."""
     rate_step: float = 4.0
     """One lease moves the average at most as if it were this many times faster or slower: a peer
     that tells wrong sizes can't set everybody's expiry."""

@@ -241,8 +241,11 @@ class LeaseTable:
         hedge: bool = False,
     ) -> Answer:
         live = len(self._led_by.get(peer, ()))
-        if live >= self._ratings.allowance(peer, now):
-            return self._elsewhere(segment, peer, want, wanted, now)
+        allowed = self._ratings.allowance(peer, now)
+        if live >= allowed:
+            # Its own leases may be fulfilled any moment; a breaker waits to be forgiven.
+            retry_s = self.rules.full_retry_s if allowed else self.rules.busy_retry_s
+            return self._elsewhere(segment, peer, want, wanted, now, retry_s=retry_s)
         first, count = first_run(wanted, blocked)
         part = ceil(want.blocks / parts)
         if count > part:
@@ -292,15 +295,14 @@ class LeaseTable:
     def _retry_s(
         self, segment: SegmentLeases, peer: bytes, want: Want, wanted: int, now: float
     ) -> float:
-        """When another answer is possible: a lease runs out, or the leader may be hedged."""
+        """When another answer is possible: a lease runs out, or the leader may be hedged. Not
+        later than after `busy_retry_s`, for a lease may be released too."""
         over = [lease for lease in segment.not_of(peer) if lease.mask & wanted]
-        if not over:
-            return self.rules.busy_retry_s
-        at = min(lease.expires_at for lease in over)
-        if want.hedge and segment.hedge() is None:
+        at = min((lease.expires_at for lease in over), default=now + self.rules.busy_retry_s)
+        if want.hedge and over and segment.hedge() is None:
             stale_at = min(lease.advanced_at for lease in over) + self.rules.hedge_after_s
             at = min(at, stale_at) if stale_at > now else at
-        return at - now
+        return min(at - now, self.rules.busy_retry_s)
 
     # Bookkeeping
 
@@ -407,13 +409,13 @@ class LeaseTable:
         del self._segments[segment.position]
 
     def _measure(self, lease: Lease, now: float) -> None:
-        """Learn the origin's rate from a fulfilled lease."""
-        if not lease.size_bytes:
-            return
+        """Learn the origin's rate from a fulfilled lease; little from a small one, whose time is
+        mostly the way there and back."""
         rate_bps = lease.size_bytes * 8 / max(now - lease.granted_at, 0.001)
         step = self.rules.rate_step
         rate_bps = min(max(rate_bps, self.rate_bps / step), self.rate_bps * step)
-        self.rate_bps += self.rules.rate_weight * (rate_bps - self.rate_bps)
+        weight = self.rules.rate_weight * min(1.0, lease.size_bytes / self.rules.telling_bytes)
+        self.rate_bps += weight * (rate_bps - self.rate_bps)
         self.rate_bps = min(max(self.rate_bps, self.rules.slowest_bps), self.rules.fastest_bps)
 
 

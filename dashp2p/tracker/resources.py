@@ -46,6 +46,7 @@ class Answer(Resource):
         if request.method not in self._methods:
             return not_allowed(request, *(method.decode("ascii") for method in self._methods))
         running = Deferred.fromCoroutine(self._respond(request))
+        running.addErrback(lambda why: log.failure("a call could not be answered", why))
         if not running.called:
             request.notifyFinish().addErrback(lambda _: running.cancel())
         return int(NOT_DONE_YET)
@@ -80,7 +81,6 @@ class Root(Resource):
     def __init__(self, api: TrackerApi, ready: Reasons, *collectors: Collect) -> None:
         Resource.__init__(self)
         self._api = api
-        self._collectors = collectors
         self._figures: dict[str, float] = {}
         self._metrics = Metrics(lambda: collect(self._api, self._figures), *collectors)
         self._put(b"announce", b"POST", self._announce)

@@ -63,9 +63,11 @@ class GrantTests(LeaseCase):
         answer = self.elsewhere(B)
         self.assertEqual((answer.leader, answer.epoch, answer.holders), (A, epoch, ()))
 
-    def test_it_may_ask_again_when_the_lease_would_run_out(self) -> None:
+    def test_it_may_ask_again_in_a_second_or_when_the_lease_would_run_out(self) -> None:
         expires_s = self.granted(A).expires_s
-        self.assertAlmostEqual(self.elsewhere(B).retry_s, expires_s)
+        self.assertEqual(self.elsewhere(B).retry_s, 1.0)
+        self.now += expires_s - 0.4
+        self.assertAlmostEqual(self.elsewhere(B).retry_s, 0.4)
 
     def test_a_repeated_question_gets_the_same_lease(self) -> None:
         lease = self.granted(A)
@@ -230,6 +232,13 @@ class ExpiryTests(LeaseCase):
         self.assertLess(abs(self.table.rate_bps - 2 * MEBI * 4), 400_000)
         self.assertLess(abs(self.granted(B, segment=99).expires_s - 4.0), 0.4)
 
+    def test_small_fetches_say_little_about_the_rate(self) -> None:
+        for segment in range(20):
+            lease = self.granted(A, segment=segment, size_bytes=800)
+            self.now += 0.1
+            self.done(A, lease.epoch, segment)
+        self.assertGreater(self.table.rate_bps, 15e6)
+
     def test_one_lie_about_a_size_moves_the_measured_rate_little(self) -> None:
         lease = self.granted(A, size_bytes=64 * MEBI)
         self.done(A, lease.epoch)
@@ -319,10 +328,16 @@ class AllowanceTests(LeaseCase):
         self.table.drop(A)
         self.assertEqual(self.lease_many(A, 100), 2)
 
-    def test_who_is_refused_a_lease_is_told_when_to_ask_again(self) -> None:
+    def test_who_has_as_many_leases_as_it_may_have_asks_again_soon(self) -> None:
         self.lease_many(A, 10)
         answer = self.elsewhere(A)
-        self.assertEqual((answer.leader, answer.retry_s), (None, 1.0))
+        self.assertEqual((answer.leader, answer.retry_s), (None, 0.1))
+
+    def test_a_notorious_breaker_asks_again_later(self) -> None:
+        for n in range(6):
+            self.lease_many(A, 100 * n)
+            self.now += 5.0
+        self.assertEqual(self.elsewhere(A).retry_s, 1.0)
 
 
 class HedgeTests(LeaseCase):

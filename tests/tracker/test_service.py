@@ -72,6 +72,21 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual([each.site.private for each in service.listeners], [False, True])
 
 
+class DialTests(SynchronousTestCase):
+    def test_the_address_that_an_announce_came_from_is_dialled_by_tcp(self) -> None:
+        reactor = MemoryReactorClock()
+        service: Any = makeService(options(), reactor)
+        service.startService()
+        self.addCleanup(service.stopService)
+        for host in ("198.51.100.7", "2001:db8::7"):
+            body = json.dumps(announce_fields(1)).encode()
+            self.successResultOf(Deferred.fromCoroutine(service.api.announce(body, host)))
+        self.assertEqual(
+            [(host, port, timeout) for host, port, _, timeout, _ in reactor.tcpClients],
+            [("198.51.100.7", 4001, 2.0), ("2001:db8::7", 4001, 2.0)],
+        )
+
+
 class LifeTests(SynchronousTestCase):
     def stop(self, tracker: Tracker) -> Deferred[None]:
         stopping: Deferred[None] = tracker.service.stopService()
