@@ -44,7 +44,7 @@ async def swarms_fields(api: TrackerApi, arguments: Arguments) -> dict[str, obje
             {
                 "peer": peer.peer.hex(),
                 "seen_s": round(peer.seen_s, 1),
-                "reached": peer.reached,
+                "listed": peer.listed,
                 "have": peer.have,
                 "upload_bps": peer.upload_bps,
                 "stats": peer.stats,

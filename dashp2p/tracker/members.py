@@ -48,8 +48,8 @@ class Member:
     upload_bps: int = 0
     have: int = 0
     stats: dict[str, float] = field(factory=dict)
-    reached: bool = False
-    """The tracker dialled its public address, and it answered."""
+    reached: bool | None = None
+    """Whether its public address answered when it was dialled; None while that is not known."""
     announced_at: float = 0.0
     announced: bool = True
     """Else it is known by its lease calls only: it counts, and nobody is told of it."""
@@ -67,9 +67,16 @@ class Member:
             return None
         if self.at.site == asker.at.site:
             return self._from_same_site(asker)
-        # Nobody outside can be sent to a loopback address, and no stranger to a private one.
-        told = self.reached and not self.at.loopback and (asker.at.local or not self.at.local)
-        return self.public if told else None
+        # No stranger can be sent to a private address.
+        return self.public if self.listed and (asker.at.local or not self.at.local) else None
+
+    @property
+    def listed(self) -> bool:
+        """May peers of other sites be told of it? It must have answered a dial. In the tracker's
+        own network it is enough that it did not fail one yet, so that a crowd that joins a LAN at
+        once finds itself at once. Nobody outside can be sent to a loopback address."""
+        reached = self.at.local if self.reached is None else self.reached
+        return reached and not self.at.loopback
 
     def _from_same_site(self, asker: Member) -> Neighbour | None:
         """Without dial-back: the address is the asker's own site, and the link's key proves who
@@ -102,7 +109,7 @@ class Members:
 
     by_peer: OrderedDict[bytes, Member] = field(factory=OrderedDict)
     """Who announced last is last."""
-    _reached: Pool[Member] = field(factory=Pool)
+    _listed: Pool[Member] = field(factory=Pool)
     _sites: dict[str, Pool[Member]] = field(factory=dict)
     _lans: dict[tuple[str, str], Pool[Member]] = field(factory=dict)
     _networks: dict[str, Pool[Member]] = field(factory=dict)
@@ -111,8 +118,9 @@ class Members:
         return len(self.by_peer)
 
     @property
-    def reached(self) -> int:
-        return len(self._reached)
+    def listed(self) -> int:
+        """How many peers are told of to other sites."""
+        return len(self._listed)
 
     def at_site(self, site: str) -> int:
         """How many peers share a public address."""
@@ -125,7 +133,7 @@ class Members:
         _add(self._sites, member.at.site, member)
         for lan in member.lans:
             _add(self._lans, lan, member)
-        if member.reached:
+        if member.listed:
             self._tell_of(member)
         return before
 
@@ -143,7 +151,7 @@ class Members:
 
     def set_reached(self, member: Member, reached: bool) -> None:
         member.reached = reached
-        if reached:
+        if member.listed:
             self._tell_of(member)
         else:
             self._keep_from(member)
@@ -156,7 +164,7 @@ class Members:
         near += [self._sites.get(asker.at.site), self._networks.get(asker.at.network)]
         self._gather(found, near, asker, wanted - wanted // 3, random)
         site = near[-2]
-        self._gather(found, [self._reached, site, *near], asker, wanted, random)
+        self._gather(found, [self._listed, site, *near], asker, wanted, random)
         return list(found.values())
 
     def _gather(
@@ -179,12 +187,11 @@ class Members:
                         break
 
     def _tell_of(self, member: Member) -> None:
-        if not member.at.loopback:
-            self._reached.add(member)
-            _add(self._networks, member.at.network, member)
+        self._listed.add(member)
+        _add(self._networks, member.at.network, member)
 
     def _keep_from(self, member: Member) -> None:
-        self._reached.discard(member)
+        self._listed.discard(member)
         _discard(self._networks, member.at.network, member)
 
     def oldest(self) -> Member:

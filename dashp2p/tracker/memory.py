@@ -230,7 +230,7 @@ class MemoryRegistry:
         table = swarm.leases
         size = len(swarm.members)
         figures: dict[str, float] = {
-            "reached": swarm.members.reached,
+            "listed": swarm.members.listed,
             "interval_s": self.rules.interval_s(size),
             "leases": table.live_leases,
             "segments_held": table.segments_held,
@@ -245,7 +245,7 @@ class MemoryRegistry:
             PeerSummary(
                 member.peer,
                 now - member.announced_at,
-                member.reached,
+                member.listed,
                 member.have,
                 member.upload_bps,
                 dict(member.stats),

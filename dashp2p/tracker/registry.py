@@ -68,7 +68,8 @@ class PeerSummary:
     peer: bytes
     seen_s: float
     """Seconds since its last announce."""
-    reached: bool
+    listed: bool
+    """Peers of other sites are told of it."""
     have: int
     upload_bps: int
     stats: dict[str, float]

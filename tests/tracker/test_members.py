@@ -14,7 +14,7 @@ from tests.tracker.support import at, peer_id
 
 
 def member(
-    number: int, host: str, *private: str, reached: bool = False, port: int = 4001
+    number: int, host: str, *private: str, reached: bool | None = None, port: int = 4001
 ) -> Member:
     addresses = tuple(address for text in private if (address := private_address(text)))
     return Member(peer_id(number), at(host), port, addresses, reached=reached)
@@ -73,6 +73,11 @@ class SeenTests(SynchronousTestCase):
         self.assertEqual(self.seen(other, member(2, "10.0.0.6")), ["10.0.0.5:4001"])
         self.assertEqual(self.seen(other, member(2, "127.0.0.1")), ["10.0.0.5:4001"])
         self.assertEqual(self.seen(other, member(2, "203.0.113.9")), [])
+
+    def test_there_it_is_told_before_it_was_dialled_but_not_once_that_failed(self) -> None:
+        asker = member(2, "10.0.0.6")
+        self.assertEqual(self.seen(member(1, "10.0.0.5"), asker), ["10.0.0.5:4001"])
+        self.assertEqual(self.seen(member(1, "10.0.0.5", reached=False), asker), [])
 
     def test_in_one_ipv6_64_the_sockets_address_is_told_without_dial_back(self) -> None:
         other = member(1, "2001:db8::5")
@@ -171,7 +176,7 @@ class ChoiceTests(SynchronousTestCase):
         self.assertNotIn(peers[1].peer, self.told(peers[0]))
         for each in peers:
             self.members.remove(each.peer)
-        self.assertEqual((len(self.members), self.members.reached), (0, 0))
+        self.assertEqual((len(self.members), self.members.listed), (0, 0))
         self.assertEqual(
             (self.members._sites, self.members._lans, self.members._networks), ({}, {}, {})
         )

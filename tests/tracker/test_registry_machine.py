@@ -33,7 +33,7 @@ class Known:
     host: str
     port: int
     private: tuple[str, ...]
-    reached: bool
+    reached: bool | None
     until: float
 
 
@@ -63,8 +63,9 @@ class RegistryMachine(RuleBasedStateMachine):
             return False
         local = other.host.startswith(("127.", "10."))
         if asker.host == other.host:
-            return local or other.host.startswith("2001:") or bool(other.private) or other.reached
-        if other.host.startswith("127.") or not other.reached:
+            return local or other.host.startswith("2001:") or bool(other.private or other.reached)
+        reached = local if other.reached is None else other.reached
+        if other.host.startswith("127.") or not reached:
             return False
         return not local or asker.host.startswith(("127.", "10."))
 
@@ -93,7 +94,7 @@ class RegistryMachine(RuleBasedStateMachine):
             port,
             tuple(private),
         )
-        was_reached = before is not None and same and before.reached
+        was_reached = before.reached if before is not None and same else None
         me = Known(
             host, port, tuple(private), was_reached if reached is None else reached, self.now + 75
         )
