@@ -97,9 +97,11 @@ class MemoryTransport:
         if not self.connected:
             return
         other = self.other
-        if not other.reading and other._arrived_bytes >= KERNEL_BYTES:
-            return  # its resumeProducing goes on
-        data, self._waiting, self._waiting_bytes = b"".join(self._waiting), [], 0
+        data, self._waiting = b"".join(self._waiting), []
+        room = len(data) if other.reading else max(0, KERNEL_BYTES - other._arrived_bytes)
+        if room < len(data):  # the other's resumeProducing goes on
+            data, self._waiting = data[:room], [data[room:]]
+        self._waiting_bytes -= len(data)
         if data:
             other._arrived.append(data)
             other._arrived_bytes += len(data)

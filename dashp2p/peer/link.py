@@ -37,6 +37,7 @@ from dashp2p.wire.frames import (
     Pong,
 )
 from dashp2p.wire.session import Session
+from dashp2p.wire.states import State
 
 log = Logger()
 
@@ -154,8 +155,12 @@ class Link(Protocol):
     # --- sending ----------------------------------------------------------------------------
 
     def send(self, frame: Frame) -> int | None:
-        """Send a frame; for a Request its id. Raises LocalProtocolError as the session does."""
-        if self.is_closed:
+        """Send a frame; for a Request its id. Raises LocalProtocolError as the session does.
+
+        Does nothing on a link that is over: what came in the packet that ended it may still be
+        dealt with, and whoever does so need not know.
+        """
+        if self.is_closed or self.session.state is State.CLOSED:
             return None
         request_id = self.session.send(frame)
         self._flush()
