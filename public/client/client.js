@@ -143,6 +143,9 @@ class Page {
     });
     // Without autoplay nothing says "playing": a picture that stands is a picture too.
     this.video.addEventListener("canplay", () => { if (["loading", "slow"].includes(this.notice.kind) && this.video.paused && !this.video.autoplay) clear(); });
+    const stage = document.getElementById("stage");
+    for (const name of ["waiting", "seeking"]) this.video.addEventListener(name, () => { stage.dataset.waiting = "true"; });
+    for (const name of ["playing", "canplay", "emptied"]) this.video.addEventListener(name, () => { delete stage.dataset.waiting; });
     this.video.addEventListener("volumechange", () => this.offerSound());
     this.unmute.addEventListener("click", () => {
       this.video.muted = false;

@@ -69,6 +69,7 @@ export class Recovery {
     this.#stop = stop;
     this.#load = load;
     video.addEventListener("timeupdate", () => this.#moved());
+    video.addEventListener("seeking", () => this.#moved());
   }
 
   /** Playing broke, with `error` ({code, message}). */

@@ -19,6 +19,24 @@ RUN_METER: Final = """async (steps) => {
   for (const [after, name, ...given] of steps) { now += after; meter[name](...given); }
   return meter.report();
 }"""
+RECOVER: Final = """async ([events, paused]) => {
+  const { Recovery } = await import("/client/recovery.js");
+  const video = Object.assign(new EventTarget(), { currentTime: 0, paused });
+  const shown = [], loads = [];
+  const notice = { show: (kind) => shown.push(kind) };
+  const stop = () => { video.currentTime = 0; video.dispatchEvent(new Event("timeupdate")); };
+  const load = (...given) => loads.push(given);
+  const recovery = new Recovery({ video, mpd: "/dash/dash.mpd", notice, stop, load });
+  for (const [name, at] of events) {
+    video.currentTime = at;
+    video.dispatchEvent(new Event(name));
+  }
+  recovery.begin({ code: 27, message: "gone" });
+  while (shown.length === 0) await new Promise((done) => setTimeout(done, 5));
+  recovery.again();
+  while (loads.length === 0) await new Promise((done) => setTimeout(done, 5));
+  return { shown, loads };
+}"""
 CALL: Final = """async ([module, name, ...given]) =>
   (await import(`/client/${module}.js`))[name](...given)"""
 STARTED: Final = [[0, "attached"], [400, "playing"]]
@@ -90,6 +108,28 @@ class QoeMeter(ModuleTestCase):
         report = self.meter(*STARTED, *steps)
         self.assertEqual(report["mean_bitrate_bps"], (1000 + 3 * 4000) / 4)
         self.assertEqual((report["switches"], report["position_s"]), (1, 61))
+
+
+class Recovering(ModuleTestCase):
+    """The viewer's place and wish survive a player that broke."""
+
+    def recover(self, *events: list[object], paused: bool = False) -> dict[str, Any]:
+        done = self.page.evaluate(RECOVER, [list(events), paused])
+        assert isinstance(done, dict)
+        return done
+
+    def test_playing_goes_on_from_where_it_broke(self) -> None:
+        done = self.recover(["timeupdate", 7.5])
+        self.assertEqual(done["shown"], ["broken", "loading"])
+        self.assertEqual(done["loads"], [[7.5, True]])
+
+    def test_it_goes_on_from_where_the_viewer_had_just_sought(self) -> None:
+        done = self.recover(["timeupdate", 5], ["seeking", 30])
+        self.assertEqual(done["loads"], [[30, True]])
+
+    def test_a_film_that_was_paused_stays_so(self) -> None:
+        done = self.recover(["timeupdate", 5], paused=True)
+        self.assertEqual(done["loads"], [[5, False]])
 
 
 class Words(ModuleTestCase):
