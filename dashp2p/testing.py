@@ -37,6 +37,7 @@ from dashp2p.peer.fakeweb import MemoryOrigin as MemoryOrigin
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.link import Link
 from dashp2p.peer.origin_client import OriginClient
+from dashp2p.peer.plain_agent import PlainAgent
 from dashp2p.peer.tracker_client import TrackerClient
 from dashp2p.store.blockstore import BlockStore
 from dashp2p.store.errors import StoreError
@@ -156,7 +157,7 @@ class MemoryPeer:
         web = MemoryWeb()
         web.sites[ORIGIN] = swarm.origin
         web.sites[TRACKER] = swarm.tracker.site(self.host)
-        http = HTTPClient(web)
+        http = HTTPClient(PlainAgent(web))
         self.origin = OriginClient(http, clock, f"http://{ORIGIN}/dash")
         self.tracker = TrackerClient(http, clock, f"http://{TRACKER}", self.peer_id)
         self.exchange = Exchange(

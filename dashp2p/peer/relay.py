@@ -65,7 +65,7 @@ async def pass_through(request: Request, origin: OriginClient, path: str) -> int
 
     Never raises: what fails is told to the player, or ends its connection.
     """
-    headers = {"Accept-Encoding": "identity"}
+    headers: dict[str, str] = {}
     for name in ASKED:
         values = request.requestHeaders.getRawHeaders(name)
         if values:

@@ -34,6 +34,7 @@ from dashp2p.peer.limits import (
 from dashp2p.peer.membership import Membership, local_address_towards
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.page import Page, client_folder
+from dashp2p.peer.plain_agent import PlainAgent
 from dashp2p.peer.presentation import KnownOrigins, Presentation
 from dashp2p.peer.proxy import DashResource
 from dashp2p.peer.sessions import Sessions
@@ -94,7 +95,7 @@ def http_client(reactor: Any, ca: Path | None) -> tuple[HTTPClient, HTTPConnecti
         trust = trustRootFromCertificates([Certificate.loadPEM(ca.read_bytes())])
         policy = BrowserLikePolicyForHTTPS(trustRoot=trust)
     agent = Agent(reactor, policy, connectTimeout=ORIGIN_CONNECT_S, pool=pool)
-    return HTTPClient(agent), pool
+    return HTTPClient(PlainAgent(agent)), pool
 
 
 class PeerService(Service):

@@ -1,0 +1,39 @@
+"""HTTP requests without compression and cookies, which treq's client adds to any."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+
+@implementer(IAgent)
+class PlainAgent:
+    """Give it to treq's HTTPClient in place of the agent that it wraps.
+
+    Files are asked for as they are: treq would offer gzip besides, a part of a compressed file is
+    not the part that a Range names, and what is inflated has no length to check first. And a jar of
+    cookies, kept for all requests, would grow by whatever an origin or tracker likes to set.
+    """
+
+    def __init__(self, agent: IAgent) -> None:
+        self._agent = agent
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,  # noqa: N803  # Twisted's name
+    ) -> Deferred[IResponse]:
+        """As IAgent's."""
+        headers = Headers() if headers is None else headers.copy()
+        headers.setRawHeaders("Accept-Encoding", ["identity"])
+        answer: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
+        return answer.addCallback(_without_cookies)
+
+
+def _without_cookies(response: IResponse) -> IResponse:
+    response.headers.removeHeader("Set-Cookie")
+    return response

@@ -1,0 +1,272 @@
+"""Fetching from the origin: exactly what was asked for, within bounds, or an OriginError."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from dashp2p.peer.fakenet import advance
+from dashp2p.peer.fakeweb import Answer, Asked, MemoryOrigin, MemoryResponse, MemoryWeb
+from dashp2p.peer.limits import ORIGIN_CONNECT_S, ORIGIN_SILENCE_S
+from dashp2p.peer.origin_client import OriginClient, OriginError
+from dashp2p.peer.plain_agent import PlainAgent
+
+FILE = bytes(range(256)) * 300  # several chunks
+SIZE = len(FILE)
+
+
+class OriginClientTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(500.0)
+        self.origin = MemoryOrigin(self.clock, {"a.m4s": FILE, "index.sig": b"{}"})
+        self.web = MemoryWeb()
+        self.web.sites["origin.test"] = self.origin
+        self.client = OriginClient(
+            HTTPClient(PlainAgent(self.web)), self.clock, "http://origin.test/dash/"
+        )
+        self.got = b""
+
+    def tearDown(self) -> None:
+        self.assertEqual(self.clock.getDelayedCalls(), [], "a timer has outlived its fetch")
+
+    def take(self, data: bytes) -> None:
+        self.got += data
+
+    def run_to_end(self, work: Coroutine[Any, Any, Any], seconds: float = 60.0) -> Deferred[Any]:
+        job = Deferred.fromCoroutine(work)
+        advance(self.clock, seconds)
+        return job
+
+    def fetch(self, first: int, size: int, whole: bool = False) -> None:
+        self.successResultOf(
+            self.run_to_end(self.client.fetch("a.m4s", first, size, whole, self.take))
+        )
+
+    def refused(self, first: int = 1000, size: int = 5000, whole: bool = False) -> OriginError:
+        """How a fetch fails."""
+        job = self.run_to_end(self.client.fetch("a.m4s", first, size, whole, self.take))
+        error = self.failureResultOf(job, OriginError).value
+        assert isinstance(error, OriginError)
+        return error
+
+    def answering(
+        self, code: int, body: bytes = b"", **headers: str
+    ) -> list[Asked]:  # a site by hand
+        """Let the origin answer everything like this; the requests that come."""
+        asked_for: list[Asked] = []
+
+        def answer(asked: Asked) -> Answer:
+            asked_for.append(asked)
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            response = MemoryResponse(self.clock, code, body, named, asked=asked)
+            self.origin.responses.append(response)
+            return response
+
+        self.web.sites["origin.test"] = answer
+        return asked_for
+
+
+class FetchTests(OriginClientTestCase):
+    def test_a_whole_file_is_asked_for_without_a_range(self) -> None:
+        self.fetch(0, SIZE, whole=True)
+        self.assertEqual(self.got, FILE)
+        self.assertIsNone(self.origin.log[0].header("Range"))
+
+    def test_a_part_is_asked_for_by_range(self) -> None:
+        self.fetch(1000, 5000)
+        self.assertEqual(self.got, FILE[1000:6000])
+        self.assertEqual(self.origin.log[0].header("Range"), "bytes=1000-5999")
+
+    def test_bytes_are_handed_on_as_they_come(self) -> None:
+        self.origin.chunk_s = 1.0
+        job = Deferred.fromCoroutine(self.client.fetch("a.m4s", 0, SIZE, True, self.take))
+        advance(self.clock, 2.5)
+        self.assertTrue(0 < len(self.got) < SIZE)
+        self.assertNoResult(job)
+        advance(self.clock, 10.0)
+        self.assertEqual(self.got, FILE)
+
+    def test_a_connection_that_was_read_to_the_end_is_not_closed(self) -> None:
+        self.fetch(0, SIZE, whole=True)
+        self.fetch(1000, 5000)
+        self.assertEqual([response.closed for response in self.origin.responses], [False, False])
+
+    def test_names_are_percent_encoded(self) -> None:
+        self.assertEqual(
+            self.client.url("a b/c#?.m4s"), "http://origin.test/dash/a%20b/c%23%3F.m4s"
+        )
+
+    def test_compression_is_not_asked_for(self) -> None:
+        self.fetch(0, SIZE, whole=True)
+        sent = self.origin.log[0].headers.getRawHeaders("Accept-Encoding")
+        self.assertEqual(sent, ["identity"])
+
+    def test_an_origin_without_ranges_is_read_up_to_what_was_asked_for(self) -> None:
+        self.origin.ignores_range = True
+        self.fetch(20_000, 30_000)
+        self.assertEqual(self.got, FILE[20_000:50_000])
+        self.assertTrue(self.origin.responses[0].closed, "the rest is of no use")
+        self.assertLess(self.origin.log[0].sent_bytes, SIZE)
+
+    def test_the_start_of_a_file_comes_from_an_origin_without_ranges_too(self) -> None:
+        self.origin.ignores_range = True
+        self.fetch(0, 100)
+        self.assertEqual(self.got, FILE[:100])
+
+
+class RefusalTests(OriginClientTestCase):
+    def test_another_range_than_was_asked_for_is_refused_unread(self) -> None:
+        for content_range in (
+            "bytes 0-4999/76800",
+            "bytes 1000-6000/76800",
+            "bytes 1000-59999/76800",
+            "bytes 1001-5999/76800",
+            "items 1000-5999/76800",
+            "",
+        ):
+            self.answering(206, FILE[:5000], Content_Range=content_range)
+            self.assertIn("another range", str(self.refused()))
+        self.assertEqual(self.got, b"")
+
+    def test_a_part_without_content_range_is_refused(self) -> None:
+        self.answering(206, FILE[1000:6000])
+        self.assertIn("another range", str(self.refused()))
+        self.assertEqual(self.got, b"")
+
+    def test_a_part_is_no_answer_to_a_request_for_the_whole(self) -> None:
+        self.answering(206, FILE[:5000], Content_Range=f"bytes 0-{SIZE - 1}/{SIZE}")
+        self.assertEqual(self.refused(0, SIZE, whole=True).status, 206)
+        self.assertEqual(self.got, b"")
+
+    def test_errors_carry_their_status(self) -> None:
+        for code in (404, 500, 416, 403):
+            self.answering(code, b"<html>no</html>")
+            self.assertEqual(self.refused().status, code)
+            self.assertEqual(self.refused(0, SIZE, whole=True).status, code)
+        self.assertEqual(self.got, b"")
+
+    def test_redirects_are_not_followed(self) -> None:
+        asked = self.answering(302, Location="http://169.254.169.254/latest/meta-data")
+        elsewhere: list[Asked] = []
+        self.web.sites["169.254.169.254"] = lambda asked: elsewhere.append(asked)
+        self.assertEqual(self.refused(0, SIZE, whole=True).status, 302)
+        self.assertEqual((len(asked), elsewhere), (1, []))
+
+    def test_more_than_was_asked_for_is_refused(self) -> None:
+        self.answering(206, FILE, Content_Range=f"bytes 1000-5999/{SIZE}")
+        self.assertIn("more than was asked for", str(self.refused()))
+        self.assertLessEqual(len(self.got), 5000)
+        self.assertTrue(self.origin.responses[-1].closed)
+
+    def test_a_file_longer_than_the_index_says_is_refused(self) -> None:
+        self.answering(200, FILE + b"!")
+        self.assertIn("more than was asked for", str(self.refused(0, SIZE, whole=True)))
+        self.assertLessEqual(len(self.got), SIZE)
+
+    def test_less_than_was_asked_for_is_told(self) -> None:
+        self.answering(200, FILE[:-1])
+        self.assertIn(f"{SIZE - 1} bytes of {SIZE}", str(self.refused(0, SIZE, whole=True)))
+
+    def test_less_from_an_origin_without_ranges_is_told(self) -> None:
+        self.answering(200, FILE[:3000])
+        self.assertIn("2000 bytes of 5000", str(self.refused()))
+
+    def test_an_origin_that_is_not_there(self) -> None:
+        self.origin.away = True
+        error = self.refused()
+        self.assertIn("does not answer", str(error))
+        self.assertIsNone(error.status)
+
+    def test_an_origin_that_breaks_off(self) -> None:
+        self.origin.cut_at = 2000
+        self.assertIn("broke off", str(self.refused()))
+        self.assertEqual(self.got, FILE[1000:3000])
+
+    def test_an_origin_that_goes_silent_before_its_answer(self) -> None:
+        self.origin.silent = True
+        job = Deferred.fromCoroutine(self.client.fetch("a.m4s", 0, SIZE, True, self.take))
+        advance(self.clock, ORIGIN_CONNECT_S + ORIGIN_SILENCE_S - 0.1)
+        self.assertNoResult(job)
+        advance(self.clock, 0.2)
+        self.failureResultOf(job, OriginError)
+
+    def test_an_origin_that_goes_silent_in_the_middle(self) -> None:
+        self.origin.hangs_at = 16_000
+        job = Deferred.fromCoroutine(self.client.fetch("a.m4s", 0, SIZE, True, self.take))
+        advance(self.clock, ORIGIN_SILENCE_S - 0.1)
+        self.assertNoResult(job)
+        advance(self.clock, 0.2)
+        self.assertIn("silent", str(self.failureResultOf(job, OriginError).value))
+        self.assertEqual(self.got, FILE[:16_000])
+        self.assertTrue(self.origin.responses[0].closed)
+
+    def test_each_piece_gives_it_time_anew(self) -> None:
+        self.origin.chunk_s = ORIGIN_SILENCE_S - 1
+        self.fetch(0, SIZE, whole=True)
+        self.assertEqual(self.got, FILE)
+
+
+class CancelTests(OriginClientTestCase):
+    def cancelled_after(self, seconds: float) -> None:
+        job = Deferred.fromCoroutine(self.client.fetch("a.m4s", 0, SIZE, True, self.take))
+        advance(self.clock, seconds)
+        job.cancel()
+        before = len(self.got)
+        advance(self.clock, 60.0)
+        self.failureResultOf(job, CancelledError)
+        self.assertEqual(len(self.got), before, "bytes came after the end")
+
+    def test_cancelling_before_the_answer(self) -> None:
+        self.origin.silent = True
+        self.cancelled_after(1.0)
+
+    def test_cancelling_in_the_middle_closes_the_connection(self) -> None:
+        self.origin.chunk_s = 1.0
+        self.cancelled_after(1.5)
+        self.assertTrue(self.origin.responses[0].closed)
+        self.assertLess(self.origin.log[0].sent_bytes, SIZE)
+
+    def test_an_answer_of_no_use_is_not_read(self) -> None:
+        self.answering(404, FILE)
+        self.refused()
+        self.assertTrue(self.origin.responses[-1].closed)
+
+    def test_discarding_an_empty_answer_keeps_the_connection(self) -> None:
+        self.answering(304)
+        response = self.successResultOf(self.run_to_end(self.client.open("a.m4s")))
+        self.client.discard(response)
+        advance(self.clock, 1.0)
+
+
+class SmallFileTests(OriginClientTestCase):
+    def small(self, limit_bytes: int) -> Deferred[Any]:
+        return self.run_to_end(self.client.fetch_small("index.sig", limit_bytes))
+
+    def test_a_small_file_comes_whole(self) -> None:
+        self.assertEqual(self.successResultOf(self.small(2)), b"{}")
+
+    def test_one_that_is_not_small_is_refused(self) -> None:
+        self.failureResultOf(self.small(1), OriginError)
+
+    def test_endless_ones_are_cut_at_the_bound(self) -> None:
+        self.origin.files["index.sig"] = bytes(10_000_000)
+        self.failureResultOf(self.small(4096), OriginError)
+        self.assertLess(self.origin.sent_bytes("index.sig"), 100_000)
+
+    def test_its_status_is_told(self) -> None:
+        del self.origin.files["index.sig"]
+        error = self.failureResultOf(self.small(100), OriginError).value
+        self.assertEqual(getattr(error, "status", None), 404)
+
+    def test_cookies_are_neither_kept_nor_sent(self) -> None:
+        asked = self.answering(200, b"{}", Set_Cookie="spy=1; Path=/")
+        for _ in range(2):
+            self.successResultOf(self.small(10))
+        self.assertEqual(len(asked), 2)
+        self.assertIsNone(asked[1].header("Cookie"))
