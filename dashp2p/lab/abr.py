@@ -1,9 +1,10 @@
 """The headless viewer's choice of rung: throughput, fixed, with no help from anybody.
 
-A sample is a video segment's size over the time from its request to its last byte, waiting
-included, so that a slow server is seen as slow. The estimate is the harmonic mean of the last
-three, and the rung is the highest below 0.8 of it. This is what most players fall back to
-(dash.js's ThroughputRule, without its buffer rule); it starts at the lowest rung.
+A sample is a video segment's size over the time it took. The viewer counts from the request to the
+last byte, waiting included, so that a slow server is seen as slow; by option from the first byte as
+dash.js does, to whom a proxy's burst after a long wait looks like gigabits. The estimate is the
+harmonic mean of the last three samples, and the rung is the highest below 0.8 of it: dash.js's
+ThroughputRule without its buffer rules. It starts at the lowest rung.
 """
 
 from __future__ import annotations

@@ -18,7 +18,11 @@ EPSILON_S = 1e-6
 
 @define(eq=False)
 class Playback:
-    """Tell it what arrives with `arrived` and the time with `advance`. Media times in seconds."""
+    """Tell it what arrives with `arrived` and the time with `advance`. Media times in seconds.
+
+    `tracks`: the first is the one whose bitrate counts. `duration_s` must not be later than the end
+    of the shortest track, or the film would stall there for ever.
+    """
 
     tracks: tuple[str, ...]
     duration_s: float
@@ -59,8 +63,7 @@ class Playback:
         if elapsed <= 0:
             return
         if self._playing:
-            room = min(self._ends.values()) - self.position_s
-            played = min(elapsed, room)
+            played = min(elapsed, self.dry_in_s)
             self.position_s += played
             if played < elapsed - EPSILON_S:
                 self._playing = False
@@ -81,7 +84,7 @@ class Playback:
     @property
     def ended(self) -> bool:
         """Whether the film has been played to its end."""
-        return self.position_s >= self.duration_s - 0.05
+        return self.position_s >= self.duration_s - EPSILON_S
 
     @property
     def playing(self) -> bool:

@@ -16,7 +16,6 @@ import re
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
@@ -26,10 +25,11 @@ from dashp2p.content.mpd import Manifest, ManifestRepresentation, MpdRefused, re
 from dashp2p.lab.abr import ThroughputAbr
 from dashp2p.lab.download import Download, Downloader, DownloadError
 from dashp2p.lab.playback import Playback
+from dashp2p.lab.told import Teller, cmcd_query
 
 RETRIES = 3
 RETRY_S = 1.0
-CHECK_S = 0.1
+MIN_SLEEP_S = 0.01
 CMSD_VALUE = re.compile(r"\b(etp|mb)=(\d{1,9})\b")
 
 
@@ -49,6 +49,8 @@ class Viewer:
     """Send CMCD."""
     heeds: bool = False
     """Apply CMSD."""
+    from_first_byte: bool = False
+    """Measure throughput without the wait for the first byte, as dash.js does."""
     verify_against: Path | None = None
     state: str = "starting"
     error: str | None = None
@@ -57,27 +59,36 @@ class Viewer:
     segments: list[dict[str, Any]] = field(factory=list)
     bytes_total: int = 0
     _abr: ThroughputAbr | None = None
-    _begun_at: float = 0.0
+    _audio_bps: int = 0
+    _stalls_told: int = 0
+    _begun_at: float = field(init=False)
+    _mpd: str = field(init=False)
     _loader: Downloader = field(init=False)
+    _teller: Teller = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         base, _, self._mpd = self.url.rpartition("/")
         self._loader = Downloader(self.reactor, base)
+        self._teller = Teller(self.name)
         self._begun_at = self.reactor.seconds()
-
-    _mpd: str = field(init=False)
 
     async def play(self) -> None:
         """Play the film. Raises PlayError."""
         self._begun_at = self.reactor.seconds()
-        got = await self._fetch(self._mpd, "m", {}, keep=True)
+        got = await self._fetch(self._mpd, self._teller.manifest(), keep=True)
         try:
             manifest = read_mpd(got.data or b"")
         except MpdRefused as error:
             raise PlayError(f"the MPD cannot be played: {error}") from error
         tracks = self._tracks(manifest)
-        self.playback = Playback(tuple(tracks), manifest.duration_s, self._begun_at)
+        ends_s = [
+            rungs[0].media[-1].start_s + rungs[0].media[-1].duration_s for rungs in tracks.values()
+        ]
+        duration_s = min(manifest.duration_s, *ends_s)
+        self.playback = Playback(tuple(tracks), duration_s, self._begun_at)
         self._abr = ThroughputAbr([item.bandwidth_bps for item in tracks["video"]])
+        if "audio" in tracks:
+            self._audio_bps = min(item.bandwidth_bps for item in tracks["audio"])
         loops = [Deferred.fromCoroutine(self._load(name, tracks[name])) for name in tracks]
         together = gatherResults(loops, consumeErrors=True)
         try:
@@ -104,12 +115,12 @@ class Viewer:
     async def _load(self, track: str, rungs: list[ManifestRepresentation]) -> None:
         assert self.playback is not None
         inits: set[str] = set()
-        for number in range(len(rungs[0].media)):
+        for number in range(min(len(rung.media) for rung in rungs)):
             await self._room(track)
             rung = self._choose(track, rungs)
             if rung.init_path not in inits:
                 inits.add(rung.init_path)
-                await self._fetch(rung.init_path, "i", {"su": True})
+                await self._fetch(rung.init_path, self._teller.init())
             await self._load_segment(track, rung, number)
 
     def _choose(self, track: str, rungs: list[ManifestRepresentation]) -> ManifestRepresentation:
@@ -124,14 +135,14 @@ class Viewer:
             excess = self.playback.buffer_s(track, self.reactor.seconds()) - self.buffer_s
             if excess <= 0:
                 return
-            await deferLater(self.reactor, max(0.01, min(excess, CHECK_S * 5)))
+            # Later by as much as playback stands still meanwhile; then it is asked again.
+            await deferLater(self.reactor, max(MIN_SLEEP_S, excess))
 
     async def _load_segment(self, track: str, rung: ManifestRepresentation, number: int) -> None:
         assert self.playback is not None
         media = rung.media[number]
         before_s = self.playback.buffer_s(track, self.reactor.seconds())
-        told = self._cmcd(track, rung, number, before_s)
-        got = await self._fetch(media.path, track[0], told)
+        got = await self._fetch(media.path, self._told(rung, number, before_s))
         end_s = media.start_s + media.duration_s
         self.playback.arrived(track, media.start_s, end_s, rung.bandwidth_bps, got.done_at)
         if self.state == "starting" and self.playback.started_at is not None:
@@ -159,42 +170,30 @@ class Viewer:
             said = dict(CMSD_VALUE.findall(got.headers.get("cmsd-dynamic", "")))
         etp = float(said["etp"]) * 1000 if "etp" in said else None
         if "mb" in said:
-            self._abr.cap_bps = float(said["mb"]) * 1000
-        self._abr.measured(got.size_bytes, got.done_at - got.requested_at, etp)
+            # For both tracks together; so dash.js reads it.
+            self._abr.cap_bps = float(said["mb"]) * 1000 - self._audio_bps
+        since = got.first_byte_at if self.from_first_byte else got.requested_at
+        self._abr.measured(got.size_bytes, got.done_at - since, etp)
 
-    def _cmcd(
-        self, track: str, rung: ManifestRepresentation, number: int, buffer_s: float
+    def _told(
+        self, rung: ManifestRepresentation, number: int, buffer_s: float
     ) -> dict[str, object]:
-        """What dash.js would say (CTA-5004): integers, tokens, strings and flags."""
-        playback = self.playback
-        started = playback is not None and playback.started_at is not None
-        said: dict[str, object] = {
-            "br": rung.bandwidth_bps // 1000,
-            "d": round(rung.media[number].duration_s * 1000),
-            "bl": int(buffer_s * 10) * 100,
-            "dl": int(buffer_s * 10) * 100,
-        }
-        if number + 1 < len(rung.media):
-            said["nor"] = f'"{quote(rung.media[number + 1].path)}"'
-        if not started or buffer_s <= 0:
-            said["su"] = True
-        estimate = None if self._abr is None else self._abr.estimate_bps
-        if estimate is not None:
-            said["mtp"] = int(estimate // 100_000) * 100
-        return said
+        assert self.playback is not None and self._abr is not None
+        if self.playback.stalls > self._stalls_told:
+            self._stalls_told = self.playback.stalls
+            self._teller.stalled()
+        return self._teller.media(
+            rung,
+            number,
+            top_bps=max(self._abr.ladder_bps) if rung.media_type == "video" else self._audio_bps,
+            buffer_s=buffer_s,
+            throughput_bps=self._abr.estimate_bps,
+        )
 
     # --- fetching -----------------------------------------------------------------------------
 
-    async def _fetch(
-        self, path: str, kind: str, told: dict[str, object], keep: bool = False
-    ) -> Download:
-        query = ""
-        if self.tells:
-            told = {**told, "ot": kind, "sf": "d", "st": "v", "sid": f'"{self.name}"'}
-            text = ",".join(
-                key if value is True else f"{key}={value}" for key, value in sorted(told.items())
-            )
-            query = f"CMCD={quote(text, safe='')}"
+    async def _fetch(self, path: str, told: dict[str, object], keep: bool = False) -> Download:
+        query = cmcd_query(told) if self.tells else ""
         for attempt in range(RETRIES + 1):
             try:
                 got = await self._loader.get(path, query, keep)
@@ -223,7 +222,7 @@ class Viewer:
             if self.playback.ended or not self.playback.playing:
                 self.state = "ended"
                 return
-            await deferLater(self.reactor, max(0.01, min(1.0, self.playback.dry_in_s)))
+            await deferLater(self.reactor, max(MIN_SLEEP_S, self.playback.dry_in_s))
 
     def close(self) -> Deferred[Any]:
         """Close the connections."""
@@ -252,6 +251,8 @@ class Viewer:
         }
         if playback is not None:
             playback.advance(self.reactor.seconds())
+            if self.state == "playing" and not playback.playing:
+                report["state"] = "stalled"
             if playback.started_at is not None:
                 report["startup_ms"] = round((playback.started_at - playback.begun_at) * 1000, 1)
             report["stalls"] = playback.stalls
@@ -269,6 +270,12 @@ def _cause(error: BaseException) -> BaseException:
     return inner if isinstance(inner, BaseException) else error
 
 
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]{1,64}", text, re.ASCII):
+        raise argparse.ArgumentTypeError("up to 64 letters, digits and any of . _ -")
+    return text
+
+
 def options(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -279,9 +286,14 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--buffer", type=float, default=12.0, metavar="S", help="default 12")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
-    parser.add_argument("--id", default="viewer", help="a name, also CMCD's session id")
+    parser.add_argument("--id", default="viewer", type=_name, help="a name, also CMCD's session id")
     parser.add_argument("--cmcd", action="store_true", help="tell the server what is needed when")
     parser.add_argument("--cmsd", action="store_true", help="heed what the server advises")
+    parser.add_argument(
+        "--from-first-byte",
+        action="store_true",
+        help="measure throughput from the first byte on, as dash.js does, not from the request",
+    )
     parser.add_argument(
         "--verify-against", type=Path, metavar="FOLDER", help="compare each file with that folder's"
     )
@@ -296,7 +308,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 async def _run(reactor: Any, given: argparse.Namespace) -> None:
     viewer = Viewer(
-        reactor, given.url, given.id, given.buffer, given.cmcd, given.cmsd, given.verify_against
+        reactor,
+        given.url,
+        given.id,
+        given.buffer,
+        tells=given.cmcd,
+        heeds=given.cmsd,
+        from_first_byte=given.from_first_byte,
+        verify_against=given.verify_against,
     )
     playing = Deferred.fromCoroutine(viewer.play())
     timer = reactor.callLater(given.seconds, playing.cancel) if given.seconds else None
