@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.web.iweb import IResponse
@@ -32,12 +31,11 @@ from dashp2p.peer.fakefilm import MemoryFilm as MemoryFilm
 from dashp2p.peer.fakenet import MemoryNetwork as MemoryNetwork
 from dashp2p.peer.fakenet import MemoryTransport as MemoryTransport
 from dashp2p.peer.fakenet import advance
-from dashp2p.peer.fakeweb import Answer, Asked, MemoryResponse, MemoryWeb, Site
+from dashp2p.peer.fakeweb import Answer, Asked, MemoryResponse, MemoryWeb, Site, memory_client
 from dashp2p.peer.fakeweb import MemoryOrigin as MemoryOrigin
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.link import Link
 from dashp2p.peer.origin_client import OriginClient
-from dashp2p.peer.plain_agent import PlainAgent
 from dashp2p.peer.tracker_client import TrackerClient
 from dashp2p.store.blockstore import BlockStore
 from dashp2p.store.errors import StoreError
@@ -157,7 +155,7 @@ class MemoryPeer:
         web = MemoryWeb()
         web.sites[ORIGIN] = swarm.origin
         web.sites[TRACKER] = swarm.tracker.site(self.host)
-        http = HTTPClient(PlainAgent(web))
+        http = memory_client(web)
         self.origin = OriginClient(http, clock, f"http://{ORIGIN}/dash")
         self.tracker = TrackerClient(http, clock, f"http://{TRACKER}", self.peer_id)
         self.exchange = Exchange(

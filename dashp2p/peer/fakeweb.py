@@ -1,4 +1,4 @@
-"""HTTP in memory, for clients made with treq: `HTTPClient(MemoryWeb(...))`, and an origin in it."""
+"""HTTP in memory, for clients made with treq, and an origin in it: `memory_client(MemoryWeb())`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from attrs import define
+from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.interfaces import IConsumer, IDelayedCall, IProtocol, IReactorTime
@@ -18,7 +19,17 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
-__all__ = ["Asked", "MemoryOrigin", "MemoryResponse", "MemoryWeb"]
+from dashp2p.peer.plain_agent import PlainAgent
+
+__all__ = [
+    "Answer",
+    "Asked",
+    "MemoryOrigin",
+    "MemoryResponse",
+    "MemoryWeb",
+    "Site",
+    "memory_client",
+]
 
 CHUNK_BYTES = 16_000
 """Not a multiple of a block: blocks arrive torn, as from a socket."""
@@ -189,6 +200,33 @@ class _Sink:
 
     def unregisterProducer(self) -> None:
         """Nothing to do."""
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """Written at once; treq's own would wait for the real reactor."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """It is over before."""
+
+    def resumeProducing(self) -> None:
+        """As above."""
+
+    def stopProducing(self) -> None:
+        """As above."""
+
+
+def memory_client(web: MemoryWeb) -> HTTPClient:
+    """A client as the daemon makes it, but for the sockets."""
+    return HTTPClient(PlainAgent(web), data_to_body_producer=_Body)
 
 
 class MemoryOrigin:

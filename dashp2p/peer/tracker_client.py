@@ -9,20 +9,24 @@ from typing import Any
 
 from attrs import frozen
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 
 from dashp2p.peer.exchange import Address
 from dashp2p.peer.limits import MAX_TRACKER_BYTES, TRACKER_TIMEOUT_S
-from dashp2p.peer.origin_client import OriginClient, OriginError
+from dashp2p.peer.origin_client import OriginClient
 from dashp2p.swarm.commands import CallTracker, Held, Want
 from dashp2p.swarm.leading import Grant
+from dashp2p.web.json import BadRequestError, parse_json
 
 log = Logger()
 
 MAX_PEERS_TAKEN = 64
+MAX_EPOCH = 2**32 - 1
+"""As the frames that pass it on have room for."""
+MAX_WHY_CHARS = 200
 
 
 class TrackerError(Exception):
@@ -48,6 +52,7 @@ class TrackerClient:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._http = http
+        self._clock = clock
         self._reader = OriginClient(http, clock, base_url)
         self._peer_id = peer_id
 
@@ -108,29 +113,33 @@ class TrackerClient:
         return grants
 
     async def _post(self, path: str, message: Mapping[str, object]) -> dict[str, Any]:
+        call = Deferred.fromCoroutine(self._exchange(path, message))
         try:
-            response = await self._http.post(
-                self._base_url + path,
-                data=json.dumps(message, separators=(",", ":")).encode(),
-                headers=Headers({"Content-Type": ["application/json"]}),
-                unbuffered=True,
-                allow_redirects=False,
-                timeout=TRACKER_TIMEOUT_S,
-            )
+            code, raw = await call.addTimeout(TRACKER_TIMEOUT_S, self._clock)
         except CancelledError:
             raise
         except Exception as error:
             raise TrackerError(f"the tracker does not answer: {error!r}") from error
-        pieces: list[bytes] = []
         try:
-            await self._reader.read(response, MAX_TRACKER_BYTES, pieces.append)
-            answer = json.loads(b"".join(pieces))
-        except (OriginError, ValueError) as error:
-            raise TrackerError(f"the tracker's answer cannot be read: {error}") from error
-        if response.code != 200 or not isinstance(answer, dict):
-            why = answer.get("error") if isinstance(answer, dict) else None
-            raise TrackerError(f"the tracker answered {response.code}: {why}")
+            answer = parse_json(raw)
+        except BadRequestError:
+            answer = None
+        if code != 200 or not isinstance(answer, dict):
+            why = answer.get("error") if isinstance(answer, dict) else "that is no JSON object"
+            raise TrackerError(f"the tracker answered {code}: {str(why)[:MAX_WHY_CHARS]}")
         return answer
+
+    async def _exchange(self, path: str, message: Mapping[str, object]) -> tuple[int, bytes]:
+        response = await self._http.post(
+            self._base_url + path,
+            data=json.dumps(message, separators=(",", ":")).encode(),
+            headers=Headers({"Content-Type": ["application/json"]}),
+            unbuffered=True,
+            allow_redirects=False,
+        )
+        pieces: list[bytes] = []
+        await self._reader.read(response, MAX_TRACKER_BYTES, pieces.append)
+        return response.code, b"".join(pieces)
 
 
 def _want(want: Want) -> dict[str, object]:
@@ -158,25 +167,30 @@ def _held(held: Held, with_blocks: bool = False) -> dict[str, int]:
 
 
 def _read_announced(answer: Mapping[str, Any]) -> Announced:
-    peers: list[Address] = []
-    for item in answer["peers"][:MAX_PEERS_TAKEN]:
-        ipaddress.ip_address(item["host"])
-        port = int(item["port"])
-        if not 0 < port < 65536:
-            raise ValueError("a port out of range")
-        peers.append(Address(_id(item["peer"]), item["host"], port))
     ticket = answer.get("ticket")
     return Announced(
         interval_s=min(600.0, max(1.0, float(answer["interval_s"]))),
         swarm_peers=int(answer.get("swarm_peers", 0)),
         address=str(answer.get("address", ""))[:64],
-        peers=tuple(peers),
+        peers=tuple(_read_peer(item) for item in answer["peers"][:MAX_PEERS_TAKEN]),
         ticket=ticket if isinstance(ticket, str) else None,
     )
 
 
+def _read_peer(item: Mapping[str, Any]) -> Address:
+    host, port = item["host"], int(item["port"])
+    if not isinstance(host, str):
+        raise ValueError("a host that is no text")  # a number would pass for an IPv4 address
+    ipaddress.ip_address(host)
+    if not 0 < port < 65536:
+        raise ValueError("a port out of range")
+    return Address(_id(item["peer"]), host, port)
+
+
 def _read_grant(item: Mapping[str, Any]) -> Grant:
     segment, epoch = int(item["segment"]), int(item.get("epoch", 0))
+    if not 0 <= epoch <= MAX_EPOCH:
+        raise ValueError("an epoch that cannot be")
     if item["granted"] is True:
         first, count = int(item["first"]), int(item["count"])
         if first < 0 or not 0 < count <= 4096 or first + count > 4096:

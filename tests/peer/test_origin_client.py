@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.peer.fakenet import advance
-from dashp2p.peer.fakeweb import Answer, Asked, MemoryOrigin, MemoryResponse, MemoryWeb
+from dashp2p.peer.fakeweb import (
+    Answer,
+    Asked,
+    MemoryOrigin,
+    MemoryResponse,
+    MemoryWeb,
+    memory_client,
+)
 from dashp2p.peer.limits import ORIGIN_CONNECT_S, ORIGIN_SILENCE_S
 from dashp2p.peer.origin_client import OriginClient, OriginError
-from dashp2p.peer.plain_agent import PlainAgent
 
 FILE = bytes(range(256)) * 300  # several chunks
 SIZE = len(FILE)
@@ -27,9 +32,7 @@ class OriginClientTestCase(SynchronousTestCase):
         self.origin = MemoryOrigin(self.clock, {"a.m4s": FILE, "index.sig": b"{}"})
         self.web = MemoryWeb()
         self.web.sites["origin.test"] = self.origin
-        self.client = OriginClient(
-            HTTPClient(PlainAgent(self.web)), self.clock, "http://origin.test/dash/"
-        )
+        self.client = OriginClient(memory_client(self.web), self.clock, "http://origin.test/dash/")
         self.got = b""
 
     def tearDown(self) -> None:
