@@ -19,7 +19,7 @@ const NEAR_END_S = 1;
 const SAY_HEADLINE_EVERY_S = 60;
 
 /** The film's path from ?mpd=, or null when it is no path on this server. */
-export function mpdPath(search, origin) {
+function mpdPath(search, origin) {
   const wanted = new URLSearchParams(search).get("mpd");
   if (wanted === null) return DEFAULT_MPD;
   if (!wanted.startsWith("/")) return null;
@@ -36,7 +36,8 @@ export function mpdPath(search, origin) {
 /** A name for this viewing, for CMCD and QoE alike. randomUUID() exists on secure origins only. */
 function sessionId() {
   if (crypto.randomUUID) return crypto.randomUUID();
-  const hex = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const random = Array.from(crypto.getRandomValues(new Uint8Array(16)));
+  const hex = random.map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
@@ -53,6 +54,7 @@ class Page {
   stats = null;
   peerAway = false;
   picture = null;
+  autoplay = true;
   hasAudio = false;
   saidHeadlineS = -SAY_HEADLINE_EVERY_S;
 
@@ -93,19 +95,34 @@ class Page {
   play(mpd) {
     const sid = sessionId();
     this.player = new Player(this.video, mpd, sid);
-    const load = (fromS, autoplay) => {
-      this.meter.attached();
-      this.player.load(fromS, autoplay);
-      clearTimeout(this.slowTimer);
-      this.slowTimer = setTimeout(() => { if (this.notice.kind === "loading") this.notice.show("slow"); }, SLOW_START_MS);
-    };
-    this.recovery = new Recovery({ video: this.video, mpd, notice: this.notice, load, stop: () => this.player.stop() });
+    const { video, notice } = this;
+    const load = (fromS, autoplay) => this.load(fromS, autoplay);
+    this.recovery = new Recovery({ video, mpd, notice, load, stop: () => this.player.stop() });
     this.listenToPlayer();
     this.listenToVideo();
-    new QoeReporter(this.meter, () => ({ sid, buffer_s: this.bufferS(), player: this.player.name })).start();
+    const describe = () => ({ sid, buffer_s: this.bufferS(), player: this.player.name });
+    new QoeReporter(this.meter, describe).start();
     setInterval(() => this.tick(), TICK_MS);
-    this.notice.show("loading");
+    notice.show("loading");
     load(0, true);
+  }
+
+  load(fromS, autoplay) {
+    this.autoplay = autoplay;
+    this.meter.attached();
+    this.player.load(fromS, autoplay);
+    clearTimeout(this.slowTimer);
+    this.slowTimer = setTimeout(() => {
+      if (this.notice.kind === "loading") this.notice.show("slow");
+    }, SLOW_START_MS);
+  }
+
+  /** Nothing says "playing" of a film that was paused before it broke. */
+  standReady() {
+    if (this.autoplay || !["loading", "slow"].includes(this.notice.kind)) return;
+    this.meter.restored();
+    this.meter.progress(this.video.currentTime);
+    this.notice.hide();
   }
 
   listenToPlayer() {
@@ -141,11 +158,14 @@ class Page {
       const fromEnd = this.video.duration - this.video.currentTime;
       if (this.notice.kind === "ended" && fromEnd > NEAR_END_S) clear();
     });
-    // Without autoplay nothing says "playing": a picture that stands is a picture too.
-    this.video.addEventListener("canplay", () => { if (["loading", "slow"].includes(this.notice.kind) && this.video.paused && !this.video.autoplay) clear(); });
+    this.video.addEventListener("canplay", () => this.standReady());
     const stage = document.getElementById("stage");
-    for (const name of ["waiting", "seeking"]) this.video.addEventListener(name, () => { stage.dataset.waiting = "true"; });
-    for (const name of ["playing", "canplay", "emptied"]) this.video.addEventListener(name, () => { delete stage.dataset.waiting; });
+    for (const name of ["waiting", "seeking"]) {
+      this.video.addEventListener(name, () => { stage.dataset.waiting = "true"; });
+    }
+    for (const name of ["playing", "canplay", "emptied"]) {
+      this.video.addEventListener(name, () => { delete stage.dataset.waiting; });
+    }
     this.video.addEventListener("volumechange", () => this.offerSound());
     this.unmute.addEventListener("click", () => {
       this.video.muted = false;
@@ -157,20 +177,23 @@ class Page {
   playOnClick() {
     // The wait for the click was not the network's: start-up counts from the click on.
     this.meter.attached();
-    this.video.play().catch((error) => this.notice.show("gave-up", { detail: error.message, action: () => location.reload() }));
+    this.video.play().catch((error) => {
+      this.notice.show("gave-up", { detail: error.message, action: () => location.reload() });
+    });
   }
 
   showEnd() {
     const given = this.stats?.bytes?.uploaded ?? 0;
-    const text = [given > 0 ? `You passed ${format.bytes(given)} of it on to other viewers.` : "Nobody needed a part of it from you this time."];
-    this.notice.show("ended", {
-      text,
-      action: () => {
-        this.notice.hide();
-        this.video.currentTime = 0;
-        this.video.play().catch(() => this.notice.show("blocked", { action: () => this.playOnClick() }));
-      },
-    });
+    const text = given > 0
+      ? `You passed ${format.bytes(given)} of it on to other viewers.`
+      : "Nobody needed a part of it from you this time.";
+    this.notice.show("ended", { text: [text], action: () => this.playAgain() });
+  }
+
+  playAgain() {
+    this.notice.hide();
+    this.video.currentTime = 0;
+    this.playOnClick();
   }
 
   offerSound() {

@@ -7,6 +7,7 @@ import { headline, modeLabel, shares, SOURCES } from "./sources.js";
 const ROWS = 8;
 const FULL_BUFFER_S = 12;
 const SHORT_ID = 8;
+const TRACKER_GRACE_S = 5;
 
 export class Panel {
   #root;
@@ -26,7 +27,7 @@ export class Panel {
     this.#showNeighbours(stats.neighbours ?? []);
     this.#text("uploaded", format.bytes(stats.bytes?.uploaded));
     this.#text("services", services(stats));
-    this.#banner(stats.mode === "sharing" && stats.tracker?.reachable !== false ? null : bannerText(stats));
+    this.#banner(bannerText(stats));
   }
 
   showPeerAway() {
@@ -62,9 +63,12 @@ export class Panel {
     const share = shares(bytes);
     this.#id("split").dataset.empty = String(share.total === 0);
     for (const source of SOURCES) {
-      this.#id("split").querySelector(`.${source}`).style.flexGrow = String(share[source]);
+      const part = this.#id("split").querySelector(`.${source}`);
+      part.hidden = share[source] === 0; // else its gap would show
+      part.style.flexGrow = String(share[source]);
       const known = share.total > 0;
-      this.#pair(`from-${source}`, known ? format.percent(share[source]) : format.UNKNOWN, known ? format.bytes(bytes[source] ?? 0) : "");
+      const percentage = known ? format.percent(share[source]) : format.UNKNOWN;
+      this.#pair(`from-${source}`, percentage, known ? format.bytes(bytes[source] ?? 0) : "");
     }
   }
 
@@ -125,10 +129,12 @@ function bannerText(stats) {
   if (stats.mode === "no-origin") {
     return stats.message ?? "The origin does not answer. What the viewers and this machine hold can still be played.";
   }
-  if (stats.tracker?.reachable === false && stats.uptime_s > 5) {
-    return stats.message ?? "The tracker does not answer: viewers already known go on sharing, new ones are not found.";
+  if (stats.message) return stats.message;
+  // In its first seconds a peer has asked nobody yet.
+  if (stats.tracker?.reachable === false && stats.uptime_s > TRACKER_GRACE_S) {
+    return "The tracker does not answer: viewers who know each other go on sharing, new ones are not found.";
   }
-  return stats.message ?? null;
+  return null;
 }
 
 function neighbourRow(neighbour) {

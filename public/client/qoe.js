@@ -77,10 +77,16 @@ export class QoeMeter extends EventTarget {
     this.#enter("ended");
   }
 
-  /** Playback broke off. Until it plays again that is a stall, if it had begun at all. */
+  /** Playback broke off. To one who watched that is a stall, until it plays again. */
   failed() {
-    if (this.#startupMs !== null && this.#stallBeganMs === null) this.#beginStall();
+    if (this.#state === "playing") this.#beginStall();
     this.#enter("failed");
+  }
+
+  /** What had failed stands ready again, but the viewer had paused it. */
+  restored() {
+    this.#endStall();
+    this.#enter("paused");
   }
 
   /** Another representation has come on screen. */

@@ -101,6 +101,14 @@ class QoeMeter(ModuleTestCase):
         self.assertEqual((report["stalls"], report["stalled_ms"]), (1, 1000))
         self.assertEqual(report["startup_ms"], 400)
 
+    def test_a_failure_while_paused_is_no_stall_and_leaves_it_paused(self) -> None:
+        report = self.meter(*STARTED, [10, "paused"], [10, "failed"], [900, "restored"])
+        self.assertEqual((report["stalls"], report["state"]), (0, "paused"))
+
+    def test_a_failure_while_it_waits_is_the_same_stall(self) -> None:
+        report = self.meter(*STARTED, [10, "waiting"], [500, "failed"], [500, "playing"])
+        self.assertEqual((report["stalls"], report["stalled_ms"]), (1, 1000))
+
     def test_the_mean_bitrate_weighs_by_what_was_watched(self) -> None:
         steps: list[list[object]] = [[0, "rendered", 1000], [0, "progress", 1.0]]
         steps += [[0, "rendered", 4000], [0, "progress", 2.0], [0, "progress", 3.0]]
