@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -75,8 +75,12 @@ def distributions_imported() -> set[str]:
     """The distributions that the package imports, as registries spell them."""
     modules = {top_level(name) for path in sources() for name, _ in imported(path)}
     foreign = modules - set(sys.stdlib_module_names) - OPTIONAL - {"dashp2p"}
-    known = packages_distributions()
-    names = {NAMESPACES.get(module) or known[module][0] for module in foreign}
+    known = {
+        path.parts[0].removesuffix(".py"): distribution.metadata["Name"]
+        for distribution in distributions()
+        for path in distribution.files or ()
+    }
+    names = {NAMESPACES.get(module) or known[module] for module in foreign}
     return {name.lower().replace("_", "-") for name in names}
 
 
