@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from dashp2p.lab import netns, rows, summary
+from dashp2p.lab import netns, page, rows, summary
 from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.report import print_findings, print_outcome
 from dashp2p.lab.scenario import Ablation, Variant
@@ -98,6 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     test = commands.add_parser("selftest", help="does the lab slow traffic as a real path does?")
     test.set_defaults(command=_selftest)
 
+    paged = commands.add_parser("page", help="make the page of plots of earlier runs again")
+    paged.add_argument("folder", type=Path, metavar="DIR", help="what --out named")
+    paged.set_defaults(command=_page)
+
     shown = commands.add_parser("list", help="the scenarios and their targets")
     shown.set_defaults(command=_list)
 
@@ -135,7 +139,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     )
     suite = Suite(order, lambda text: console.print(f"[dim]{text}[/]", highlight=False))
     outcomes = suite.run(lambda outcome: print_outcome(console, outcome))
-    console.print(f"\nJSON and logs are in {folder}", highlight=False)
+    shown = page.write(folder)
+    console.print(f"\nplots: {shown}, JSON and logs beside it", highlight=False)
     good = all(check.good is not False for outcome in outcomes for check in outcome.checks())
     return 0 if good and not any(outcome.failures for outcome in outcomes) else 1
 
@@ -165,6 +170,13 @@ def _selftest(options: argparse.Namespace, console: Console) -> int:
     findings = selftest()
     print_findings(console, findings)
     return 0 if all(finding.good for finding in findings) else 1
+
+
+def _page(options: argparse.Namespace, console: Console) -> int:
+    if not any(options.folder.glob("*/outcome.json")):
+        raise LabUnavailableError(f"{options.folder} holds no runs of the lab")
+    console.print(str(page.write(options.folder)), highlight=False)
+    return 0
 
 
 def _list(options: argparse.Namespace, console: Console) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,11 +11,14 @@ from attrs import frozen
 
 from dashp2p.lab import measure
 from dashp2p.lab.run import RunResult
-from dashp2p.lab.scenario import Scenario, Variant
+from dashp2p.lab.scenario import Scenario, Variant, Visit
 from dashp2p.lab.summary import Summary, summarise
 from dashp2p.lab.viewing import Viewing, read_viewing
 
 WINDOW_S = 4.0
+PATIENCE_S = 5.0
+"""Who leaves sooner need not have seen a picture."""
+
 USABLE_UPLINK = 0.85
 """Of the uplinks' sum, what a crowd with thin uplinks is expected to make use of."""
 
@@ -80,8 +84,10 @@ def figures(scenario: Scenario, result: RunResult) -> Figures:
         offload=measure.offload(result.egress_bytes, sum(delivered_each)),
         startup_median_s=statistics.median(startups) if startups else None,
         startup_worst_s=max(startups, default=None),
-        never_began=len(result.viewers) - len(startups),
-        unfinished=sum(host in stayed and not v.finished for host, v in seen.items()),
+        never_began=sum(_in_vain(visit, seen.get(visit.host)) for visit in result.visits),
+        unfinished=0
+        if scenario.churn  # who comes late doesn't see the film's end
+        else sum(host in stayed and not v.finished for host, v in seen.items()),
         false_bytes=sum(viewing.false_bytes for viewing in seen.values()),
         stalls=sum(viewing.stalls for viewing in seen.values()),
         stalled_s=sum(viewing.stalled_s for viewing in seen.values()),
@@ -183,6 +189,12 @@ def _payload_offload(crowd: Sequence[Figures], lone: Sequence[Figures]) -> float
         if overhead
     ]
     return measure.median(found)
+
+
+def _in_vain(visit: Visit, viewing: Viewing | None) -> bool:
+    """Whether somebody came, stayed a while, and saw nothing."""
+    stay_s = math.inf if visit.leaves_s is None else visit.leaves_s - visit.arrives_s
+    return stay_s >= PATIENCE_S and (viewing is None or viewing.startup_s is None)
 
 
 def _from_zero(samples: Sequence[measure.Sample]) -> list[measure.Sample]:

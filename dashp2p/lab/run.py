@@ -286,7 +286,9 @@ class Run:
 
     def _leading_host(self) -> str | None:
         """Some host whose peer holds a lease now and whose viewer watches, or None."""
-        living = [host for host in self._peers if host in self._viewers and host not in self._left]
+        now_s = time.monotonic() - self._begin
+        come = {visit.host for visit in self._visits if visit.arrives_s <= now_s}
+        living = [host for host in self._peers if host in come and host not in self._left]
         for host in living:
             if host not in self._peer_ids.values() and (stats := self._ask(host, "/stats")):
                 self._peer_ids[stats["peer"]] = host
@@ -398,7 +400,9 @@ class Run:
             answer = self._stage.get(host, path)
             return answer.json() if answer.status == 200 else None
         except (OSError, ValueError) as error:
-            self._notes.append(f"{host} did not answer {path}: {error}")
+            note = f"{host} did not answer {path}: {error}"
+            if note not in self._notes:
+                self._notes.append(note)
             return None
 
 

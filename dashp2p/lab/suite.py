@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class Suite:
 
     order: Order
     say: Callable[[str], None]
-    _lone: dict[tuple[Any, ...], Figures] = field(init=False, factory=dict)
+    _lone: dict[tuple[Any, ...], tuple[Figures, Path]] = field(init=False, factory=dict)
 
     def run(self, finished: Callable[[Outcome], None]) -> list[Outcome]:
         """All scenarios in turn; `finished` hears each one's outcome, which is also saved."""
@@ -105,10 +106,14 @@ class Suite:
         self, scenario: Scenario, variant: Variant, seed: int, film: Film, outcome: Outcome
     ) -> Figures | None:
         key = (film, seed, scenario.links, scenario.player, scenario.buffer_s)
-        if variant is Variant.LONE and key in self._lone:
-            return self._lone[key]
-        self.say(f"{scenario.title}: {variant.value}, seed {seed}")
         folder = self.order.folder / scenario.name / f"{variant.value}-{seed}"
+        if variant is Variant.LONE and key in self._lone:
+            # One viewer alone is the same in every scenario with these links.
+            known, saved = self._lone[key]
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(saved, folder / "run.json")
+            return known
+        self.say(f"{scenario.title}: {variant.value}, seed {seed}")
         for attempt in range(1, ATTEMPTS + 1):
             run = Run(
                 scenario, variant, seed, film, folder, self.order.loopback, self.order.ablations
@@ -122,7 +127,7 @@ class Suite:
             save(result, found, folder / "run.json")
             outcome.notes += [f"{variant.value}, seed {seed}: {note}" for note in result.notes]
             if variant is Variant.LONE:
-                self._lone[key] = found
+                self._lone[key] = (found, folder / "run.json")
             return found
         return None
 
