@@ -9,6 +9,12 @@ from typing import Any
 
 from attrs import define, field
 
+MOST_STEPS_AT_ONCE = 1_000_000
+
+
+class LivelockError(Exception):
+    """So much happens at one moment that the next never comes."""
+
 
 @define(eq=False)
 class Timer:
@@ -60,9 +66,14 @@ class Clock:
     def run_until(self, at: float, done: Callable[[], bool] | None = None) -> None:
         """Let everything happen that is due by then, or until `done` says so (asked often)."""
         heap, pop = self._heap, heapq.heappop
+        moved_at_step = self.steps
         while heap and heap[0][0] <= at:
             when, _, call, args = pop(heap)
-            self.now = when
+            if when > self.now:
+                self.now = when
+                moved_at_step = self.steps
+            elif self.steps - moved_at_step > MOST_STEPS_AT_ONCE:
+                raise LivelockError(f"time stands still at {self.now:.6f} s: {call}")
             self.steps += 1
             call(*args)
             if done is not None and not self.steps & 63 and done():

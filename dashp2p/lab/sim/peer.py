@@ -43,6 +43,8 @@ from dashp2p.wire.frames import (
 )
 
 HASH_BYTES = 32
+WAKE_S = 0.0002
+"""No reactor wakes sooner; with no time passing, waiting for a rounding error would never end."""
 TRUE, FALSE = b"\1", b"\0"
 RATE_SAMPLE_BYTES = 64 * 1024
 ORIGIN = None
@@ -108,6 +110,8 @@ class Peer:
     rng: random.Random
     lease: Callable[[do.CallTracker, Callable[[list[Grant] | None], None]], None]
     upload_limit_bps: float | None = None
+    eager_hashes: bool = False
+    """Answer with hashes as soon as they are asked for and known, not with the first block."""
     lies: bool = False
     """It sends false blocks."""
     public_key: bytes = field(init=False)
@@ -122,6 +126,8 @@ class Peer:
     """Bit p for each whole, verified segment."""
     incoming: dict[int, Incoming] = field(factory=dict)
     completed: Callable[[Entry], None] = field(default=lambda entry: None)
+    after_step: Callable[[Peer], None] | None = None
+    """Called when it has done all that follows from an event."""
     _running: bool = False
     _wake: Timer | None = None
 
@@ -157,13 +163,15 @@ class Peer:
             self._running = False
         self._schedule()
         self.exchange.flush()
+        if self.after_step is not None:
+            self.after_step(self)
 
     def _schedule(self) -> None:
         now = self.clock.now
         at = self.node.next_wake(now)
         if at is None:
             return
-        at = max(at, now)
+        at = max(at, now + WAKE_S)
         if self._wake is not None and self._wake.active:
             if self._wake.at <= at + 0.001:
                 return
@@ -446,6 +454,9 @@ class Peer:
         if incoming.proven:
             return
         incoming.proven = True
+        if self.eager_hashes:
+            for link in list(self.exchange.links.values()):
+                self._give_hashes(link, incoming.entry)
         waiting, incoming.waiting = incoming.waiting, []
         self._accept(incoming, waiting)
 
@@ -567,7 +578,19 @@ class Peer:
             case _:
                 pass
 
+    def _give_hashes(self, link: Link, entry: Entry) -> None:
+        if not self._has_hashes(entry) or link.is_closed:
+            return
+        for owed in link.session.owed:
+            if owed.segment == entry.position and owed.hashes:
+                hashes = bytes(HASH_BYTES * entry.block_count)
+                link.send(Hashes(owed.request_id, entry.position, hashes))
+
     def _take_request(self, link: Link, request: Request) -> None:
+        if self.eager_hashes and request.hashes and request.blocks:
+            entry = self.entry_of(request.segment)
+            if entry is not None:
+                self._give_hashes(link, entry)
         if request.blocks:
             self.node.requested(link.peer_id, request, self.clock.now)
             return

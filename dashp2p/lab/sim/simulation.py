@@ -47,8 +47,9 @@ class Settings:
     ladder_bps: tuple[int, ...] = LADDER_BPS
     block_size_bytes: int = 16 * 1024
     quantum_bytes: int = 16 * 1024
-    announce_uplinks: bool = False
-    """Whether peers tell the tracker their uplink, as with --upload-rate."""
+    eager_hashes: bool = False
+    upload_rate: float | None = 1.0
+    """What peers are given as --upload-rate, as a share of their uplink; None for nothing."""
     grace_s: float = 30.0
     """How long after the film should be over a viewer may still stall."""
 
@@ -84,8 +85,10 @@ class Simulation:
     """When the first viewer may come."""
     took_s: float = 0.0
     """Real time of the run."""
+    after_step: Callable[[Peer], None] | None = None
+    """Called after each step of each peer."""
     watch: Callable[[Simulation], None] | None = None
-    """Looks at everything twenty times a second."""
+    """Called twenty times a second."""
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
@@ -138,6 +141,8 @@ class Simulation:
         if seat.left:
             return
         settings, seed = self.settings, self.settings.seed
+        share = settings.upload_rate
+        limit_bps = None if share is None else share * seat.host.uplink.rate_bps
         peer_id_holder: list[TrackerClient] = []
         peer = Peer(
             number,
@@ -150,10 +155,13 @@ class Simulation:
             settings.policy,
             random.Random(f"peer {seed} {number}"),
             lambda call, answered: peer_id_holder[0].lease(call, answered),
+            upload_limit_bps=limit_bps,
         )
+        peer.eager_hashes = settings.eager_hashes
+        peer.after_step = self.after_step
         client = TrackerClient(self.path, self.wiring, seat.host, self.tracker, peer.peer_id)
         peer_id_holder.append(client)
-        uplink = int(seat.host.uplink.rate_bps) if settings.announce_uplinks else 0
+        uplink = 0 if limit_bps is None else int(limit_bps)
         seat.peer = peer
         seat.membership = Membership(peer, client, random.Random(f"member {seed} {number}"), uplink)
         seat.proxy = PeerProxy(peer)

@@ -1,0 +1,154 @@
+"""python -m dashp2p.lab.sim: simulate crowds, print their figures, and say how to do it again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from attrs import asdict, evolve
+from rich.console import Console
+
+from dashp2p.coercers import byte_size
+from dashp2p.lab import rows
+from dashp2p.lab.scenario import Ablation, Churn, Ending, Scenario, Variant
+from dashp2p.lab.sim.figures import SimFigures, figures
+from dashp2p.lab.sim.film import LADDER_BPS
+from dashp2p.lab.sim.invariants import Invariants
+from dashp2p.lab.sim.peer import BrokenInvariantError
+from dashp2p.lab.sim.report import table
+from dashp2p.lab.sim.simulation import Settings, Simulation
+from dashp2p.swarm.policy import Policy
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(prog="python -m dashp2p.lab.sim", description=__doc__)
+    add = found.add_argument
+    add("--row", default="1", help="a row of the table of figures, by number or name (1)")
+    add("--seed", type=int, default=1, help="the first seed (1)")
+    add("--seeds", type=int, default=1, help="how many seeds (1)")
+    add("--peers", type=int, help="how many peers, instead of the row's")
+    add("--spacing", type=float, metavar="S", help="seconds between two arrivals")
+    add("--film", type=float, metavar="S", help="length of the film in seconds")
+    add("--stay", type=float, metavar="S", help="churn: mean stay in seconds, exponential")
+    add("--endings", default="kill,stop,cut", help="churn: how peers end (kill,stop,cut)")
+    add("--ladder", help="video rungs in kbit/s, as in 5000,3000,1000,500")
+    add("--block-size", type=_size, default=16384, help="block size (16KiB)")
+    add("--quantum", type=_size, help="largest piece on the network; larger is faster")
+    add("--ablate", action="append", default=[], choices=[a.value for a in Ablation])
+    add("--cold", action="store_true", help="daemons start with their players")
+    add("--no-peers", action="store_true", help="everybody straight from the origin")
+    add("--no-lone", action="store_true", help="without one viewer alone beside it")
+    add("--no-checks", action="store_true", help="without looking at every invariant: faster")
+    add("--json", type=Path, metavar="FILE", help="write all figures there")
+    return found
+
+
+def scenario_of(options: argparse.Namespace) -> Scenario:
+    """The row, with what the options change. Raises ValueError."""
+    scenario = rows.find(options.row)[0]
+    if options.peers is not None:
+        scenario = evolve(scenario, peers=options.peers)
+    if options.spacing is not None:
+        scenario = evolve(scenario, spacing_s=options.spacing)
+    if options.film is not None:
+        scenario = evolve(scenario, film_s=options.film)
+    if options.cold:
+        scenario = evolve(scenario, cold=True)
+    if options.stay is not None:
+        kinds = {"kill": Ending.KILL, "stop": Ending.STOP, "cut": Ending.CUT}
+        endings = tuple(kinds[name] for name in options.endings.split(","))
+        churn = Churn(crowd=scenario.peers, stay_s=options.stay, endings=endings)
+        scenario = evolve(scenario, churn=churn)
+    elif scenario.churn is not None and options.peers is not None:
+        scenario = evolve(scenario, churn=evolve(scenario.churn, crowd=options.peers))
+    return scenario
+
+
+def settings_of(options: argparse.Namespace, seed: int, variant: Variant) -> Settings:
+    """One run's. Raises ValueError."""
+    scenario = scenario_of(options)
+    ladder = scenario.ladder
+    if options.ladder:
+        rates = tuple(int(float(rate) * 1000) for rate in options.ladder.split(","))
+    elif ladder:
+        rates = tuple(int(rung.split(":")[1]) * 1000 for rung in ladder.split(","))
+    else:
+        rates = LADDER_BPS
+    return Settings(
+        scenario=scenario,
+        seed=seed,
+        variant=variant,
+        policy=Policy.without(frozenset(options.ablate)),
+        ladder_bps=rates,
+        block_size_bytes=options.block_size,
+        quantum_bytes=options.quantum or options.block_size,
+    )
+
+
+def run(settings: Settings, checks: bool) -> Simulation:
+    """Simulate it. Raises BrokenInvariantError."""
+    sim = Simulation(settings)
+    if checks:
+        Invariants(sim).attach()
+    sim.run()
+    return sim
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Answers 0 when all that must hold has held."""
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(given)
+    console = Console()
+    crowd = Variant.PLAIN if options.no_peers else Variant.PEERS
+    found: list[tuple[int, Variant, SimFigures]] = []
+    broken = False
+    try:
+        for seed in range(options.seed, options.seed + options.seeds):
+            variants = (crowd,) if options.no_lone else (Variant.LONE, crowd)
+            for variant in variants:
+                sim = run(settings_of(options, seed, variant), not options.no_checks)
+                found.append((seed, variant, figures(sim)))
+    except ValueError as error:
+        parser().error(str(error))
+    except BrokenInvariantError as error:
+        broken = True
+        console.print(f"[red]seed {seed}: {error}[/]", highlight=False)
+    console.print(table(scenario_of(options), found))
+    again = [*_without_seed(given), "--seed", "SEED"]
+    console.print(
+        f"again: python -m dashp2p.lab.sim {shlex.join(again)}", highlight=False, soft_wrap=True
+    )
+    if options.json is not None:
+        runs = [{"seed": s, "variant": v.value, **asdict(f)} for s, v, f in found]
+        document = {"command": given, "broken": broken, "runs": runs}
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    unfinished = sum(one.unfinished for _, _, one in found)
+    return 1 if broken or unfinished else 0
+
+
+def _size(text: str) -> int:
+    try:
+        return byte_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _without_seed(given: list[str]) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for word in given:
+        if skip:
+            skip = False
+        elif word in ("--seed", "--seeds"):
+            skip = True
+        elif not word.startswith(("--seed=", "--seeds=")):
+            kept.append(word)
+    return kept
+
+
+if __name__ == "__main__":
+    sys.exit(main())
