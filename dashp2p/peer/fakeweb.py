@@ -233,8 +233,9 @@ class MemoryOrigin:
     """Files below `/dash/`, with ranges and with faults.
 
     `away` refuses connections, `silent` never answers; `cut_at` and `hangs_at` break bodies off, or
-    let them stop, after so many bytes; `ignores_range` is an origin that knows no Range. `files`
-    may be changed at any time. `log` has every request.
+    let them stop, after so many bytes; `ignores_range` is an origin that knows no Range, and
+    `missing_code` the status of what is not there. `files` may be changed at any time. `log` has
+    every request.
     """
 
     def __init__(self, clock: IReactorTime, files: dict[str, bytes]) -> None:
@@ -244,6 +245,7 @@ class MemoryOrigin:
         self.cut_at: int | None = None
         self.hangs_at: int | None = None
         self.ignores_range = False
+        self.missing_code = 404
         self.chunk_s = 0.0
         self.log: list[Asked] = []
         self.responses: list[MemoryResponse] = []
@@ -265,7 +267,7 @@ class MemoryOrigin:
             return Deferred()
         data = self.files.get(asked.path.removeprefix("/dash/"))
         if data is None:
-            return self._response(asked, 404, b"no such file")
+            return self._response(asked, self.missing_code, b"no such file")
         span = None if self.ignores_range else asked.header("Range")
         if span is None:
             return self._response(asked, 200, data, {"Content-Length": str(len(data))})

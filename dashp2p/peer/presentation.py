@@ -12,18 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from dashp2p.content.atomic import write_atomically
 from dashp2p.content.index import SIGNATURE_NAME, Index, IndexRefused, IndexSignature, parse_index
+from dashp2p.content.signature import PUBLIC_KEY_BYTES
 from dashp2p.peer.limits import INDEX_RETRY_MAX_S, INDEX_RETRY_S, MAX_SIGNATURE_BYTES
 from dashp2p.peer.origin_client import OriginClient, OriginError
 
 log = Logger()
 
 MAX_KNOWN_ORIGINS = 1024
+ABSENT = frozenset({403, 404, 410})
+"""The statuses of a file that is not there; buckets whose files nobody may list say 403."""
 
 
 @define(eq=False)
@@ -31,7 +34,7 @@ class KnownOrigins:
     """Which key each origin showed first (trust on first use)."""
 
     file: Path | None
-    _keys: dict[str, str] = field(factory=dict)
+    _keys: dict[str, bytes] = field(factory=dict)
 
     def load(self) -> None:
         """Read what earlier runs learned. A file that cannot be read counts as none."""
@@ -39,26 +42,33 @@ class KnownOrigins:
             return
         try:
             keys = json.loads(self.file.read_text())
-            self._keys = {str(url): str(key) for url, key in keys.items()}
-        except (OSError, ValueError, AttributeError) as error:
+            self._keys = {str(url): _public_key(key) for url, key in keys.items()}
+        except (OSError, ValueError, AttributeError, TypeError) as error:
             log.warn("known origins cannot be read, and are learned anew: {why}", why=str(error))
 
     def key_of(self, url: str) -> bytes | None:
         """The key to expect of an origin."""
-        known = self._keys.get(url)
-        return None if known is None else bytes.fromhex(known)
+        return self._keys.get(url)
 
     def learn(self, url: str, key: bytes) -> None:
         """Remember the key of an origin seen for the first time."""
         if len(self._keys) >= MAX_KNOWN_ORIGINS:
             self._keys.pop(next(iter(self._keys)))
-        self._keys[url] = key.hex()
+        self._keys[url] = key
         if self.file is None:
             return
+        keys = {known: value.hex() for known, value in self._keys.items()}
         try:
-            write_atomically(self.file, json.dumps(self._keys).encode())
+            write_atomically(self.file, json.dumps(keys).encode())
         except OSError as error:
             log.warn("the origin's key is not remembered: {why}", why=str(error))
+
+
+def _public_key(text: str) -> bytes:
+    key = bytes.fromhex(text)
+    if len(key) != PUBLIC_KEY_BYTES:
+        raise ValueError(f"a public key of {len(key)} bytes")
+    return key
 
 
 class Presentation:
@@ -133,6 +143,8 @@ class Presentation:
             raw = await self._origin.fetch_small(SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
             signature = IndexSignature.parse(raw)
             self._check_key(signature)
+        except CancelledError:
+            return
         except OriginError as error:
             self._no_index(error)
             self._again()
@@ -144,7 +156,7 @@ class Presentation:
             self._signed(signature)
 
     def _no_index(self, error: OriginError) -> None:
-        if error.status == 404:
+        if error.status in ABSENT:
             self._settle(
                 "pass-through",
                 "The origin has no index (index.sig), so nothing is shared: publish the film with "

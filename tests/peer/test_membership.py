@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -92,10 +93,7 @@ class MembershipTestCase(SynchronousTestCase):
     @property
     def gaps(self) -> list[float]:
         """The time between announces."""
-        return [
-            round(after - before, 3)
-            for before, after in zip(self.times, self.times[1:], strict=False)
-        ]
+        return [round(after - before, 3) for before, after in pairwise(self.times)]
 
     @property
     def events(self) -> list[str]:
