@@ -67,7 +67,7 @@ class File(Protocol):
         """Its state now."""
 
     def stamp(self) -> None:
-        """Set the modification time two seconds back.
+        """Set the modification time two seconds back, if it is later than that.
 
         Clocks of file systems tick in milliseconds, so a write just after a look could leave the
         time as it was. After a stamp any write moves it.
@@ -159,8 +159,9 @@ class RealFile:
         return _info(os.fstat(self._descriptor))
 
     def stamp(self) -> None:
-        mtime_ns = max(0, time.time_ns() - STAMP_AGE_NS)
-        os.utime(self._descriptor, ns=(self.info().atime_ns, mtime_ns))
+        info, latest_ns = self.info(), max(0, time.time_ns() - STAMP_AGE_NS)
+        if info.mtime_ns > latest_ns:
+            os.utime(self._descriptor, ns=(info.atime_ns, latest_ns))
 
     def touch(self) -> None:
         os.utime(self._descriptor, ns=(time.time_ns(), self.info().mtime_ns))

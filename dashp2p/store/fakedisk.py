@@ -236,10 +236,12 @@ class FakeFile:
 
     def stamp(self) -> None:
         self._call("stamp", changes=True)
-        # A program's clock is finer than the file system's: no two stamps are the same.
-        self._disk._stamps += 1
-        self._inode.mtime_ns = self._disk._now_ns - STAMP_AGE_NS + self._disk._stamps
-        self._inode.ctime_ns = self._disk._now_ns
+        latest_ns = self._disk._now_ns - STAMP_AGE_NS
+        if self._inode.mtime_ns > latest_ns:
+            # A program's clock is finer than the file system's: no two stamps are the same.
+            self._disk._stamps += 1
+            self._inode.mtime_ns = latest_ns - self._disk._stamps
+            self._inode.ctime_ns = self._disk._now_ns
 
     def touch(self) -> None:
         self._call("touch", changes=True)

@@ -1,4 +1,4 @@
-"""The thread's half of the segment store: segments to the disk, and hashing what is there.
+"""What the segment store does with files: listing, writing, hashing them, looking at their times.
 
 Nothing here touches the store's index: all that these functions know comes in as an argument and
 goes out as a value.
@@ -16,14 +16,16 @@ from dashp2p.store.errors import DigestMismatch, SegmentUnverified, StoreUnavail
 from dashp2p.store.limits import SEGMENT_MAX_BYTES, VERIFY_CHUNK_BYTES
 
 __all__ = [
-    "SEGMENT_NAME",
     "TEMPORARY_NAME",
     "Examined",
     "Reservation",
     "Written",
     "examine_file",
+    "info_if_untouched",
+    "scan",
     "sentence",
     "temporary_name",
+    "touch",
     "write_file",
 ]
 
@@ -75,6 +77,23 @@ def sentence(disk: Disk, error: OSError) -> str:
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return f"the cache folder {where} can't be written: allow it or choose another --cache"
     return f"the cache folder {where} fails ({error.strerror or error}): choose another --cache"
+
+
+def scan(disk: Disk) -> tuple[list[tuple[bytes, int]], int]:
+    """(digest, size in bytes) of the segments in the folder, the longest unused first; and how many
+    leftovers of a crash were removed. Whatever is not named by us is left alone."""
+    found, leftovers = [], 0
+    for name in disk.names():
+        if TEMPORARY_NAME.fullmatch(name):
+            # On a read-only disk it stays; the store's first write will say so.
+            with contextlib.suppress(OSError):
+                disk.unlink(name)
+                leftovers += 1
+        elif SEGMENT_NAME.fullmatch(name):
+            info = disk.info(name)
+            if info is not None:
+                found.append((info.atime_ns, name, info.size_bytes))
+    return [(bytes.fromhex(name), size) for _, name, size in sorted(found)], leftovers
 
 
 def write_file(
@@ -145,3 +164,24 @@ def _hash(file: File, size_bytes: int, block_size_bytes: int) -> bytes | None:
         hash_blocks(file.pread(min(step, size_bytes - offset), offset), block_size_bytes)
         for offset in range(0, size_bytes, step)
     )
+
+
+def info_if_untouched(file: File, verified: FileInfo) -> FileInfo | None:
+    """A file's state, or None where it isn't the file that was verified, or was written to."""
+    try:
+        info = file.info()
+    except OSError:
+        return None
+    return info if info.untouched_since(verified) else None
+
+
+def touch(file: File, info: FileInfo) -> FileInfo | None:
+    """Note a use. The file's state then, or None where somebody wrote to it meanwhile."""
+    # On a read-only disk the order of use isn't kept; that costs an odd eviction.
+    with contextlib.suppress(OSError):
+        file.touch()
+    try:
+        touched = file.info()
+    except OSError:
+        return None
+    return touched if touched.same_bytes_as(info) else None

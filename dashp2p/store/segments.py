@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from attrs import define
 
-from dashp2p.store.disk import Buffer, Disk, File, FileInfo
+from dashp2p.store.disk import Buffer, Disk, FileInfo
 from dashp2p.store.errors import (
     DigestMismatch,
     FolderBusy,
@@ -27,14 +27,15 @@ from dashp2p.store.errors import (
     StoreUnavailable,
 )
 from dashp2p.store.files import (
-    SEGMENT_NAME,
-    TEMPORARY_NAME,
     Examined,
     Reservation,
     Written,
     examine_file,
+    info_if_untouched,
+    scan,
     sentence,
     temporary_name,
+    touch,
     write_file,
 )
 from dashp2p.store.health import Health
@@ -151,24 +152,11 @@ class SegmentStore:
                 "give this one a folder of its own with --cache"
             ) from error
         if not self._scanned:
-            self._scan()
-
-    def _scan(self) -> None:
-        """Take up segments, unverified, oldest use first; remove what crashes left behind."""
-        found = []
-        for name in self._disk.names():
-            if TEMPORARY_NAME.fullmatch(name):
-                # On a read-only disk it stays; the probe will say so.
-                with contextlib.suppress(OSError):
-                    self._disk.unlink(name)
-                    self.counters.leftovers += 1
-            elif SEGMENT_NAME.fullmatch(name):
-                info = self._disk.info(name)
-                if info is not None:
-                    found.append((info.atime_ns, name, info.size_bytes))
-        for _, name, size_bytes in sorted(found):
-            self._shelf.put(bytes.fromhex(name), Held(size_bytes))
-        self._scanned = True
+            found, leftovers = scan(self._disk)
+            for digest, size_bytes in found:
+                self._shelf.put(digest, Held(size_bytes))
+            self.counters.leftovers += leftovers
+            self._scanned = True
 
     def close(self) -> None:
         """Note the last uses on disk and release the folder.
@@ -357,11 +345,11 @@ class SegmentStore:
             raise SegmentMissing("removed from the cache folder by somebody else") from error
         except OSError as error:
             raise StoreUnavailable(sentence(self._disk, error)) from error
-        info = _info_if_untouched(file, held.verified)
+        info = info_if_untouched(file, held.verified)
         self.used(digest)
         if info is not None and now - held.noted_at_s >= TOUCH_INTERVAL_S:
             held.noted_at_s = now
-            info = _touch(file, info)
+            info = touch(file, info)
             held.used_since_noted = False
         held.verified = info
         if info is None:
@@ -379,23 +367,3 @@ class SegmentStore:
         if reader.damaged:
             # To be hashed again before anyone reads it: if it is damaged, that removes it.
             held.verified = None
-
-
-def _info_if_untouched(file: File, verified: FileInfo) -> FileInfo | None:
-    try:
-        info = file.info()
-    except OSError:
-        return None
-    return info if info.untouched_since(verified) else None
-
-
-def _touch(file: File, info: FileInfo) -> FileInfo | None:
-    """Note a use. The file's state then, or None where somebody wrote to it meanwhile."""
-    # On a read-only disk the order of use isn't kept; that costs an odd eviction.
-    with contextlib.suppress(OSError):
-        file.touch()
-    try:
-        touched = file.info()
-    except OSError:
-        return None
-    return touched if touched.same_bytes_as(info) else None

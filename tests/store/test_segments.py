@@ -380,6 +380,17 @@ class TamperTests(StoreTestCase):
         self.assertIsNone(store.admit(examined))
         self.assertEqual(self.read(1, store), segment(1))
 
+    def test_looking_at_a_segment_while_it_is_written_anew_does_not_disturb_it(self) -> None:
+        self.put(1)
+        store = self.reopened()
+        reservation = store.reserve(digest(segment(1)), 100, NOW)
+        assert reservation is not None
+        written = store.write(reservation, segment(1), BLOCK)
+        examined = store.examine(digest(segment(1)), BLOCK)
+        store.commit(written, NOW)
+        store.admit(examined)
+        self.assertEqual(self.read(1, store), segment(1))
+
     def test_a_write_during_the_examination_proves_nothing(self) -> None:
         self.put(1)
         store = self.reopened()
