@@ -15,7 +15,7 @@ from rich.table import Table
 from dashp2p.lab import netns, page, rows, summary
 from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.report import print_findings, print_outcome
-from dashp2p.lab.scenario import Ablation, Variant
+from dashp2p.lab.scenario import Ablation, Player, Variant
 from dashp2p.lab.selftest import selftest
 from dashp2p.lab.suite import Order, Suite
 
@@ -77,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=[ablation.value for ablation in Ablation],
         help="peers do without this mechanism; may be repeated",
     )
+    run.add_argument(
+        "--player",
+        choices=[player.value for player in Player],
+        help="another kind of viewer; dashjs is five Chromiums instead of the scenario's crowd",
+    )
     run.add_argument("--no-peers", action="store_true", help="only the two variants without peers")
     run.add_argument(
         "--only-peers", action="store_true", help="only the crowd with peers, and alone"
@@ -126,6 +131,8 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if not options.loopback:
         netns.require_root()
         _believe(options, console)
+    if options.player:
+        scenarios = [rows.with_player(row, Player(options.player)) for row in scenarios]
     folder = options.out or Path("lab-results") / time.strftime("%Y%m%d-%H%M%S")
     order = Order(
         scenarios=tuple(scenarios),

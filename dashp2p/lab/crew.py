@@ -16,6 +16,7 @@ from dashp2p.lab.stage import ORIGIN, TRACKER, Stage
 
 DAEMON = "dashp2p.lab.daemon"
 VIEWER = "dashp2p.lab.viewer"
+BROWSER = "dashp2p.lab.browser"
 FALSE_BYTES_STATUS = 3
 """How a viewer ends that got a byte which the origin did not publish."""
 
@@ -69,6 +70,8 @@ class Crew:
         origin.
         """
         base = self.stage.base_url(host) if through_peer else self.stage.origin_url
+        if self.scenario.player is Player.DASHJS:
+            return self._browser(host, base, through_peer)
         extra = ["--cmcd", "--cmsd"] if self.scenario.player is Player.CMCD else []
         if through_peer:
             extra += ["--verify-against", str(self.film.folder)]
@@ -83,6 +86,21 @@ class Crew:
                 *("--json", str(self.viewer_result(host))),
                 *("--id", host),
                 *extra,
+            ],
+        )
+
+    def _browser(self, host: str, base: str, through_peer: bool) -> list[str]:
+        """The peer's own page, or dash.js as it comes in front of the origin."""
+        where = [f"{base}/client/"] if through_peer else [f"{base}/dash/{MPD_NAME}", "--bare"]
+        if self.scenario.cold and through_peer:
+            where += ["--listening", base.removeprefix("http://")]
+        return self.stage.command(
+            host,
+            [
+                *(sys.executable, "-m", BROWSER, *where),
+                *("--film", str(self.film.folder)),
+                *("--json", str(self.viewer_result(host))),
+                *("--id", host),
             ],
         )
 

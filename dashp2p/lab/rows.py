@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from dashp2p.lab.loss import Loss
-from dashp2p.lab.scenario import Churn, Links, Scenario, Targets
+from dashp2p.lab.scenario import Churn, Links, Player, Scenario, Targets
 
 _NEAR = Targets(
     cps_max=1.05,
@@ -117,6 +117,20 @@ ROWS: tuple[Scenario, ...] = (
         targets=Targets(stalls_max=0),
     ),
 )
+
+
+BROWSERS = 5
+BROWSER_LADDER = "360:5000,270:3000,240:1000,180:500"
+"""The usual bitrates in small pictures: five Chromiums have two cores to decode them on."""
+
+
+def with_player(scenario: Scenario, player: Player) -> Scenario:
+    """The same scenario with another kind of viewer."""
+    if player is not Player.DASHJS:
+        return evolve(scenario, player=player)
+    return evolve(
+        scenario, player=player, peers=min(BROWSERS, scenario.peers), ladder=BROWSER_LADDER
+    )
 
 
 def find(text: str) -> list[Scenario]:

@@ -33,13 +33,17 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     for name in options.imports:
         importlib.import_module(name)
-    print(READY, flush=True)
-    begin_at = _read_time()
-    time.sleep(max(0.0, begin_at - time.time()))
+    await_beginning()
     if options.listening:
-        _wait_until_listening(options.listening)
+        await_listening(options.listening)
     sys.argv = [options.module, *options.rest]
     runpy.run_module(options.module, run_name="__main__", alter_sys=True)
+
+
+def await_beginning() -> None:
+    """Say that this program is ready, and return at the time that stdin then gives."""
+    print(READY, flush=True)
+    time.sleep(max(0.0, _read_time() - time.time()))
 
 
 def _read_time() -> float:
@@ -52,7 +56,8 @@ def _read_time() -> float:
     return float(line)
 
 
-def _wait_until_listening(address: str) -> None:
+def await_listening(address: str) -> None:
+    """Return once something accepts connections at HOST:PORT; SystemExit when nothing ever does."""
     host, _, port = address.rpartition(":")
     give_up = time.monotonic() + _LISTEN_TIMEOUT_S
     while True:
