@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from dashp2p.lab import netns, page, rows, summary
+from dashp2p.lab import leftovers, netns, page, rows, summary
 from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.report import print_findings, print_outcome
 from dashp2p.lab.scenario import Ablation, Player, Variant
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     console = Console()
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)  # a shell's background jobs ignore it otherwise
     try:
         status: int = options.command(options, console)
     except LabUnavailableError as error:
@@ -198,8 +199,8 @@ def _list(options: argparse.Namespace, console: Console) -> int:
 
 def _clean(options: argparse.Namespace, console: Console) -> int:
     netns.require_root()
-    removed = netns.clean(everything=options.all)
-    console.print(f"removed {len(removed)} namespaces" if removed else "nothing was left behind")
+    removed = leftovers.clean(everything=options.all)
+    console.print("removed " + ", ".join(removed) if removed else "nothing was left behind")
     return 0
 
 
@@ -222,7 +223,11 @@ def _count(text: str) -> int:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    # SIGTERM ends a run as Ctrl-C does: every context on the way out cleans up.
+    # Ctrl-C or SIGTERM: every context on the way out cleans up, which takes some seconds and must
+    # not be interrupted in its turn.
+    for ours in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ours, signal.SIG_IGN)
+    print("stopping", file=sys.stderr)
     raise KeyboardInterrupt
 
 

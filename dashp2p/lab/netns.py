@@ -73,7 +73,7 @@ def existing() -> list[str]:
 
 def leftovers() -> list[str]:
     """Namespaces whose run is no more."""
-    return [name for name in existing() if not _alive(name)]
+    return [name for name in existing() if not owner_lives(name)]
 
 
 def clean(everything: bool = False) -> list[str]:
@@ -142,6 +142,7 @@ def _setns(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _alive(namespace: str) -> bool:
-    owner = namespace[len(PREFIX) :].split("-", 1)[0]
+def owner_lives(name: str) -> bool:
+    """Whether the run that something is named for is still under way."""
+    owner = name[len(PREFIX) :].split("-", 1)[0]
     return owner.isdigit() and Path("/proc", owner).exists()

@@ -6,7 +6,6 @@ import heapq
 import json
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
+from dashp2p.lab import leftovers
 from dashp2p.lab.aim import Aim
 from dashp2p.lab.crew import Crew
 from dashp2p.lab.film import Film
@@ -125,7 +125,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         began_at = time.time()
         with ExitStack() as stack:
-            work = Path(tempfile.mkdtemp(prefix="dp2p-", dir=_memory_folder()))
+            work = leftovers.make_folder()
             stack.callback(shutil.rmtree, work, ignore_errors=True)
             hosts = len(self._visits)
             if self.loopback:
@@ -429,15 +429,6 @@ def _all_held(stats: list[Any], film: Film) -> bool:
     """Whether the crowd holds all media of each representation that somebody has played from."""
     held = {record["path"] for one in stats for record in one.get("segments", ())}
     return bool(held) and film.siblings(held) <= held
-
-
-def _memory_folder() -> str | None:
-    """Twenty hosts have twenty disks: one disk that all share would be what is measured."""
-    shared = Path("/dev/shm")
-    free = shutil.disk_usage(shared).free if shared.is_dir() else 0
-    if free > 2 * 2**30:
-        return str(shared)
-    return None
 
 
 __all__ = ["LabUnavailableError", "Run", "RunFailedError", "RunResult"]
