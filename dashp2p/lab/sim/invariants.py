@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from attrs import define, field
 
 from dashp2p.lab.sim.peer import BrokenInvariantError, Incoming, Peer
+from dashp2p.wire.blockset import from_range
 
 if TYPE_CHECKING:
     from dashp2p.lab.sim.simulation import Seat, Simulation
@@ -77,11 +78,10 @@ class Invariants:
             for asked in link.session.asked:
                 if asked.segment == incoming.entry.position:
                     open_blocks |= asked.blocks
-            waiting = sum(
-                ((1 << len(raw)) - 1) << first
-                for source, first, raw in incoming.waiting
-                if source == peer_id
-            )
+            waiting = 0
+            for source, first, raw in incoming.waiting:
+                if source == peer_id:
+                    waiting |= from_range(first, len(raw))
             if blocks & ~open_blocks & ~waiting:
                 self._broken(peer, f"{incoming.entry.path}: waits for blocks that were answered")
 
@@ -128,7 +128,7 @@ class Invariants:
         peers = {
             seat.peer.peer_id: seat.peer
             for seat in self.sim.seats
-            if seat.peer is not None and seat.peer.alive
+            if seat.peer is not None and seat.peer.alive and not seat.host.cut
         }
         free: dict[bytes, int] = {}
         edges: list[tuple[bytes, bytes, int]] = []

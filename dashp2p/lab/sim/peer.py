@@ -43,6 +43,7 @@ from dashp2p.wire.frames import (
 )
 
 HASH_BYTES = 32
+HASHES_LATE_S = 0.25
 WAKE_S = 0.0002
 """No reactor wakes sooner; with no time passing, waiting for a rounding error would never end."""
 TRUE, FALSE = b"\1", b"\0"
@@ -69,6 +70,7 @@ class Incoming:
     listeners: list[Callable[[bool], None]] = field(factory=list)
     fetches: list[Fetch] = field(factory=list)
     hashes_asked: bytes | None = None
+    hashes_asked_at: float = 0.0
     hashes_fetch: Fetch | None = None
 
     @property
@@ -181,6 +183,9 @@ class Peer:
     def _tick(self) -> None:
         if self.alive:
             self.node.tick(self.clock.now)
+            if self.eager_hashes:
+                for incoming in self.incoming.values():
+                    self._seek_hashes(incoming)
             self.run()
 
     def vanish(self) -> None:
@@ -318,6 +323,7 @@ class Peer:
         )
         if hashes and incoming is not None:
             incoming.hashes_asked = ask.peer_id
+            incoming.hashes_asked_at = self.clock.now
         link.send(
             Request(
                 entry.position, ask.blocks, ask.deadline_ms, ask.spread, ask.urgent, bool(hashes)
@@ -585,6 +591,23 @@ class Peer:
             if owed.segment == entry.position and owed.hashes:
                 hashes = bytes(HASH_BYTES * entry.block_count)
                 link.send(Hashes(owed.request_id, entry.position, hashes))
+
+    def _seek_hashes(self, incoming: Incoming) -> None:
+        """Blocks wait for hashes that nobody was asked for, or that do not come."""
+        if incoming.proven or not incoming.waiting or incoming.hashes_fetch is not None:
+            return
+        now = self.clock.now
+        if incoming.hashes_asked is not None and now - incoming.hashes_asked_at < HASHES_LATE_S:
+            return
+        sources = [source for source, _, _ in incoming.waiting if source is not None]
+        others = [source for source in sources if source != incoming.hashes_asked] or sources
+        for source in reversed(others):
+            link = self._link(source)
+            if link is not None and link.session.can_request:
+                incoming.hashes_asked = source
+                incoming.hashes_asked_at = now
+                link.send(Request(incoming.entry.position, 0, hashes=True))
+                return
 
     def _take_request(self, link: Link, request: Request) -> None:
         if self.eager_hashes and request.hashes and request.blocks:
