@@ -27,7 +27,7 @@ FULL_BYTES = 1 << 16
 """Above this a Twisted transport pauses its push producer."""
 KERNEL_BYTES = 1 << 18
 """What the system takes from a writer whose reader has paused."""
-STEPS_MAX = 200_000
+STEPS_MAX = 20_000
 NEAR = IPv4Address("TCP", "127.0.0.1", 40_000)
 FAR = IPv4Address("TCP", "127.0.0.2", 4001)
 

@@ -246,6 +246,7 @@ class MemoryOrigin:
         self.hangs_at: int | None = None
         self.ignores_range = False
         self.missing_code = 404
+        self.latency_s = 0.001
         self.chunk_s = 0.0
         self.log: list[Asked] = []
         self.responses: list[MemoryResponse] = []
@@ -265,6 +266,11 @@ class MemoryOrigin:
         self.log.append(asked)
         if self.silent:
             return Deferred()
+        answer: Deferred[IResponse] = Deferred(lambda _: call.cancel())
+        call = self._clock.callLater(self.latency_s, lambda: answer.callback(self._respond(asked)))
+        return answer
+
+    def _respond(self, asked: Asked) -> MemoryResponse:
         data = self.files.get(asked.path.removeprefix("/dash/"))
         if data is None:
             return self._response(asked, self.missing_code, b"no such file")

@@ -1,0 +1,270 @@
+"""Whole peers in memory among liars, and with an origin that fails: only true bytes are played."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from dashp2p.content.index import BLOCKS_NAME
+from dashp2p.content.signature import INDEX_NAME
+from dashp2p.testing import MemoryFilm, MemorySwarm
+from dashp2p.wire.errors import Code
+from dashp2p.wire.frames import (
+    Data,
+    Fetching,
+    Getting,
+    Got,
+    Hashes,
+    Reject,
+    Request,
+)
+from tests.peer.swarms import DATA, ENTRY, FILM, SEGMENT, WHOLE, Liar, SwarmTestCase, hashes_of
+
+
+class LieTests(SwarmTestCase):
+    """Neighbours that send false bytes: none reaches a player, and each lie is the last one."""
+
+    def setUp(self) -> None:
+        SwarmTestCase.setUp(self)
+        [self.peer] = self.peers(1)
+        self.origin.silent = True  # until the test lets it
+        self.liar = Liar(self.peer)
+
+    def banned(self) -> bool:
+        return self.peer.exchange.banned == 1 and self.liar.errors == [Code.INTEGRITY]
+
+    def test_a_false_block_bans_its_sender_and_is_never_played(self) -> None:
+        self.liar.holds()
+        viewing = self.peer.play(SEGMENT, deadline_s=20.0)
+        self.swarm.advance(0.05)
+        self.liar.answer(bytes(len(DATA)))
+        self.assertTrue(self.banned(), self.liar.errors)
+        self.assertEqual(viewing.data, b"")
+        self.assertEqual(self.peer.engine.records.peers_bytes, 0)
+
+    def test_what_was_asked_of_the_liar_is_asked_elsewhere(self) -> None:
+        honest = Liar(self.peer, b"honest")
+        for neighbour in (self.liar, honest):
+            neighbour.holds()
+        viewing = self.peer.play(SEGMENT, deadline_s=20.0)
+        self.swarm.advance(0.05)
+        self.liar.answer(bytes(len(DATA)))
+        self.assertTrue(self.banned(), self.liar.errors)
+        for _ in range(20):
+            honest.answer()
+            self.swarm.advance(0.02)
+        self.assert_played(viewing)
+        self.assertEqual(self.origin.log, [])
+
+    def test_the_origin_fills_in_for_a_liar(self) -> None:
+        self.origin.silent = False
+        self.liar.holds()
+        viewing = self.peer.play(SEGMENT)
+        self.swarm.advance(0.05)
+        self.liar.answer(bytes(len(DATA)))
+        self.swarm.until(lambda: viewing.whole)
+        self.assert_played(viewing)
+
+    def test_true_blocks_before_the_lie_are_kept(self) -> None:
+        self.origin.silent = False
+        self.liar.holds()
+        viewing = self.peer.play(SEGMENT)
+        self.swarm.advance(0.05)
+        self.liar.answer(bytes(len(DATA)), true_blocks=8)
+        self.assertTrue(self.banned(), self.liar.errors)
+        self.swarm.until(lambda: viewing.whole)
+        self.assert_played(viewing)
+        self.assertGreater(self.peer.engine.records.peers_bytes, 0)
+        self.assertLess(self.origin.sent_bytes(SEGMENT), len(DATA))
+
+    def test_false_hashes_ban_their_sender(self) -> None:
+        self.liar.holds()
+        viewing = self.peer.play(SEGMENT, deadline_s=20.0)
+        self.swarm.advance(0.05)
+        self.liar.answer(bytes(len(DATA)), hashes=bytes(32 * ENTRY.block_count))
+        self.assertTrue(self.banned(), self.liar.errors)
+        self.assertEqual(viewing.data, b"")
+
+    def test_hashes_that_fit_the_lie_do_not_help_it(self) -> None:
+        lie = bytes(len(DATA))
+        hashes = b"".join(
+            sha256(bytes(ENTRY.block_length(block))).digest() for block in range(ENTRY.block_count)
+        )
+        self.liar.holds()
+        viewing = self.peer.play(SEGMENT, deadline_s=20.0)
+        self.swarm.advance(0.05)
+        self.liar.answer(lie, hashes)
+        self.assertTrue(self.banned(), self.liar.errors)
+        self.assertEqual(viewing.data, b"")
+
+    def test_a_block_of_a_wrong_size_ends_the_link(self) -> None:
+        self.liar.holds()
+        viewing = self.peer.play(SEGMENT, deadline_s=20.0)
+        self.swarm.advance(0.05)
+        request = self.liar.take_requests()[0]
+        if request.hashes:
+            self.liar.send(Hashes(request.request_id, ENTRY.position, hashes_of(ENTRY.position)))
+        first = (request.blocks & -request.blocks).bit_length() - 1
+        self.liar.send(Data(request.request_id, ENTRY.position, first, 1, b"short"))
+        self.swarm.advance(0.1)
+        self.assertEqual(self.liar.errors, [Code.BAD_REQUEST])
+        self.assertEqual(viewing.data, b"")
+
+    def test_what_is_not_verified_is_told_to_nobody(self) -> None:
+        other = Liar(self.peer, b"listener")
+        self.liar.holds()
+        self.peer.play(SEGMENT, deadline_s=20.0)
+        self.swarm.advance(0.05)
+        self.liar.answer(bytes(len(DATA)))
+        self.swarm.advance(1.0)
+        self.assertEqual(other.of(Got), [])
+
+    def test_what_waits_for_its_hashes_is_told_and_sent_to_nobody(self) -> None:
+        other = Liar(self.peer, b"listener")
+        self.liar.holds()
+        viewing = self.peer.play(SEGMENT, deadline_s=20.0)
+        self.swarm.advance(0.05)
+        for request in self.liar.take_requests():
+            first = (request.blocks & -request.blocks).bit_length() - 1
+            start = ENTRY.block_offset(first)
+            piece = DATA[start : start + ENTRY.block_length(first)]
+            if not request.hashes:
+                self.liar.send(Data(request.request_id, ENTRY.position, first, 1, piece))
+        other.send(Request(ENTRY.position, 1, 1000))
+        self.swarm.advance(0.3)
+        self.assertEqual(viewing.data, b"")
+        self.assertEqual(other.of(Got) + other.of(Data), [])
+
+    def test_who_promises_and_gives_nothing_does_not_hold_a_player_up(self) -> None:
+        self.origin.silent = False
+        self.liar.holds()
+        viewing = self.peer.play(SEGMENT, deadline_s=3.0)
+        took_s = self.swarm.until(lambda: viewing.whole)
+        self.assertLess(took_s, 4.0)
+        self.assert_played(viewing)
+
+    def test_who_is_getting_it_forever_does_not_hold_a_player_up(self) -> None:
+        self.origin.silent = False
+        self.liar.send(Getting((Fetching(ENTRY.position, 1, 0, WHOLE),)))
+        self.liar.wait(0.01)
+        viewing = self.peer.play(SEGMENT, deadline_s=3.0)
+        took_s = self.swarm.until(lambda: viewing.whole)
+        self.assertLess(took_s, 4.0)
+        self.assert_played(viewing)
+
+    def test_who_rejects_everything_does_not_hold_a_player_up(self) -> None:
+        self.origin.silent = False
+        self.liar.holds()
+        viewing = self.peer.play(SEGMENT, deadline_s=3.0)
+        for _ in range(20):
+            self.swarm.advance(0.01)
+            for request in self.liar.take_requests():
+                self.liar.send(Reject(request.request_id, ENTRY.position, WHOLE, Code.NOT_HERE))
+        self.swarm.until(lambda: viewing.whole)
+        self.assert_played(viewing)
+
+
+class OriginTroubleTests(SwarmTestCase):
+    def setUp(self) -> None:
+        SwarmTestCase.setUp(self)
+        [self.peer] = self.peers(1)
+
+    def ranges(self, path: str = SEGMENT) -> list[str | None]:
+        return [asked.header("Range") for asked in self.origin.asked_for(path)]
+
+    def test_after_a_failure_only_the_missing_blocks_are_fetched(self) -> None:
+        self.origin.cut_at = 100_000
+        viewing = self.peer.play(SEGMENT, deadline_s=10.0)
+        self.swarm.until(lambda: self.origin.sent_bytes(SEGMENT) == 100_000)
+        self.origin.cut_at = None
+        self.swarm.until(lambda: viewing.whole)
+        self.assert_played(viewing)
+        first = 100_000 // ENTRY.block_size_bytes * ENTRY.block_size_bytes
+        self.assertEqual(self.ranges(), [None, f"bytes={first}-{len(DATA) - 1}"])
+
+    def test_an_origin_that_hangs_in_the_middle_is_asked_again_for_the_rest(self) -> None:
+        self.origin.hangs_at = 100_000
+        viewing = self.peer.play(SEGMENT, deadline_s=5.0)
+        self.swarm.advance(1.0)
+        self.origin.hangs_at = None
+        self.swarm.until(lambda: viewing.whole)
+        self.assert_played(viewing)
+        self.assertLess(self.origin.sent_bytes(SEGMENT), len(DATA) + 2 * ENTRY.block_size_bytes)
+
+    def test_an_origin_that_never_answers_is_asked_again(self) -> None:
+        self.origin.silent = True
+        viewing = self.peer.play(SEGMENT, deadline_s=30.0)
+        self.swarm.advance(2.0)
+        self.origin.silent = False
+        self.swarm.until(lambda: viewing.whole)
+        self.assert_played(viewing)
+
+    def test_an_origin_that_comes_back_is_used_again(self) -> None:
+        self.origin.away = True
+        viewing = self.peer.play(SEGMENT)
+        self.swarm.until(lambda: viewing.failed is not None)
+        self.assertFalse(self.peer.engine.origin_reachable)
+        self.origin.away = False
+        viewing = self.peer.play(SEGMENT)
+        self.swarm.until(lambda: viewing.whole)
+        self.assert_played(viewing)
+
+    def test_without_origin_and_holders_the_player_hears_it_soon(self) -> None:
+        self.origin.away = True
+        viewing = self.peer.play(SEGMENT)
+        took_s = self.swarm.until(lambda: viewing.failed is not None)
+        self.assertLess(took_s, 10.0)
+        self.assertEqual(viewing.data, b"")
+
+    def test_without_an_origin_neighbours_are_enough(self) -> None:
+        self.peer.play(SEGMENT)
+        self.swarm.advance(1.0)
+        other = self.swarm.add_peer()
+        self.swarm.connect_all()
+        self.origin.away = True
+        viewing = other.play(SEGMENT)
+        self.swarm.until(lambda: viewing.whole)
+        self.assert_played(viewing)
+
+    def test_false_bytes_of_the_origin_are_never_played(self) -> None:
+        self.origin.latency_s = 0.2
+        self.origin.files[SEGMENT] = DATA[:50_000] + bytes(len(DATA) - 50_000)
+        viewing = self.peer.play(SEGMENT)
+        self.swarm.advance(5.0)
+        true_bytes = 50_000 // ENTRY.block_size_bytes * ENTRY.block_size_bytes
+        self.assertEqual(viewing.data, DATA[:true_bytes])
+
+    def test_nothing_is_played_with_false_hashes_of_the_origin(self) -> None:
+        self.origin.latency_s = 0.2
+        self.origin.files[BLOCKS_NAME] = bytes(len(FILM.files[BLOCKS_NAME]))
+        viewing = self.peer.play(SEGMENT)
+        self.swarm.advance(5.0)
+        self.assertEqual(viewing.data, b"")
+
+    def test_an_index_that_does_not_match_its_signature_is_refused(self) -> None:
+        self.origin.latency_s = 0.2
+        other = MemoryFilm.make(segments=3, seed=2)
+        self.origin.files[INDEX_NAME] = other.files[INDEX_NAME]
+        viewing = self.swarm.add_peer(indexed=False).play(INDEX_NAME)
+        self.swarm.advance(5.0)
+        self.assertEqual(viewing.data, b"")
+
+    def test_a_long_index_that_does_not_match_its_signature_is_refused(self) -> None:
+        film = MemoryFilm.make(segments=400, segment_bytes=3000)
+        swarm = MemorySwarm(film)
+        raw = film.files[INDEX_NAME]
+        swarm.origin.files[INDEX_NAME] = raw[:-100] + b" " * 100
+        viewing = swarm.add_peer(indexed=False).play(INDEX_NAME, deadline_s=60.0)
+        swarm.advance(5.0)
+        self.assertEqual(viewing.data, b"")
+        self.assertLess(len(swarm.origin.asked_for(INDEX_NAME)), 30, "it is asked without a pause")
+        swarm.origin.files[INDEX_NAME] = raw
+        again = swarm.peers[0].play(INDEX_NAME)
+        swarm.until(lambda: again.whole)
+        self.assertEqual(again.data, raw)
+        swarm.stop()
+
+    def test_a_file_that_is_gone_from_the_origin_is_told(self) -> None:
+        del self.origin.files[SEGMENT]
+        viewing = self.peer.play(SEGMENT)
+        self.swarm.until(lambda: viewing.failed is not None, patience_s=20.0)
+        self.assertEqual(viewing.data, b"")
