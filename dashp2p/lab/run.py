@@ -121,6 +121,8 @@ class Run:
         """Carry it out; blocks for the film's length and some seconds. RunFailedError says why
         not.
         """
+        if self.variant is Variant.LONE:
+            self.scenario = self.scenario.alone()
         self._visits = self.scenario.visits(self.variant, self.seed)
         self.folder.mkdir(parents=True, exist_ok=True)
         began_at = time.time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import random
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from dashp2p.lab.loss import Loss
 
@@ -148,7 +148,7 @@ class Scenario:
     def visits(self, variant: Variant, seed: int) -> list[Visit]:
         """Who comes when and leaves how; the same for a seed, with peers or without."""
         if variant is Variant.LONE:
-            return [Visit(host_name(1), 0.0)]
+            return self.alone().visits(Variant.PLAIN, seed)
         if self.churn is not None:
             return churn_visits(self.churn, self.film_s, seed)
         leavers = set(random.Random(seed).sample(range(1, self.peers + 1), self.killed))
@@ -160,6 +160,15 @@ class Scenario:
             )
             for number in range(1, self.peers + 1)
         ]
+
+    def alone(self) -> Scenario:
+        """One plain viewer with a whole link and the origin to itself, from beginning to end: what
+        a crowd's viewers are compared with."""
+        usual = Links()
+        links = evolve(
+            self.links, uplink_bps=usual.uplink_bps, loss=usual.loss, lossy_peers=None, nat=False
+        )
+        return evolve(self, peers=1, spacing_s=0.0, links=links, killed=0, churn=None, cold=False)
 
     def loses(self, number: int) -> bool:
         """Whether the peer with this number (from 1) has a lossy link."""

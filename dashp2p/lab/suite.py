@@ -105,6 +105,8 @@ class Suite:
     def _one(
         self, scenario: Scenario, variant: Variant, seed: int, film: Film, outcome: Outcome
     ) -> Figures | None:
+        if variant is Variant.LONE:
+            scenario = scenario.alone()
         key = (film, seed, scenario.links, scenario.player, scenario.buffer_s)
         folder = self.order.folder / scenario.name / f"{variant.value}-{seed}"
         if variant is Variant.LONE and key in self._lone:
