@@ -28,7 +28,7 @@ BESIDE = {("options", "coercers")}
 FREE_OF_TWISTED = ("wire", "content", "swarm", "store")
 FREE_OF_CLOCK_AND_NETWORK = ("wire", "swarm")
 CLOCK_AND_NETWORK = {"asyncio", "datetime", "selectors", "socket", "ssl", "threading", "time"}
-OPTIONAL = {"imageio_ffmpeg"}
+OPTIONAL = {"imageio_ffmpeg", "playwright"}
 """Imported where it is there, and done without where it isn't."""
 
 NAMESPACES = {"zope": "zope.interface"}
