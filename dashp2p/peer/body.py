@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
@@ -24,9 +22,9 @@ log = Logger()
 class SegmentBody:
     """Writes bytes `first` to `first + size_bytes - 1` of a segment.
 
-    `done` fires with True when all of them were written, False when the player left, and fails with
-    DeliveryFailed when the segment cannot be had. Nothing is written before the first bytes are
-    here, so that the caller can still answer with an error.
+    `done` fires with True when all of them were written, False when the player left (cancelling it
+    says that he did), and fails with DeliveryFailed when the segment cannot be had. Nothing is
+    written before the first bytes are here, so that the caller can still answer with an error.
     """
 
     def __init__(
@@ -36,17 +34,17 @@ class SegmentBody:
         entry: Entry,
         first: int,
         size_bytes: int,
-        before_first: Callable[[], None],
     ) -> None:
-        self.done: Deferred[bool] = Deferred()
+        self.done: Deferred[bool] = Deferred(lambda _: self._end(False))
         self.sent_bytes = 0
         self._request = request
         self._engine = engine
         self._entry = entry
         self._offset = first
         self._left = size_bytes
-        self._before_first = before_first
         self._incoming: Incoming | None = None
+        self._deadline_s = 0.0
+        self._lost_once = False
         self._paused = False
         self._writing = False
         self._registered = False
@@ -54,15 +52,11 @@ class SegmentBody:
     def start(self, deadline_s: float) -> bool:
         """Begin. True: the segment was here already."""
         self._request.notifyFinish().addErrback(self._player_left)
+        self._deadline_s = deadline_s
         self._incoming = self._engine.want(self._entry, deadline_s, self._more)
         was_here = self._incoming is None
-        self._write()
+        self._more()
         return was_here
-
-    @property
-    def incoming(self) -> Incoming | None:
-        """The delivery that it waits for, if any."""
-        return self._incoming
 
     def pauseProducing(self) -> None:
         """The player does not keep up."""
@@ -105,11 +99,10 @@ class SegmentBody:
             data = self._engine.read(self._entry, self._offset, size)
         except StoreError as error:
             log.warn("{path} is not readable: {why}", path=self._entry.path, why=str(error))
-            self._end(Failure(DeliveryFailed(str(error))))
+            self._lost(error)
             return False
         if not self._registered:
             self._registered = True
-            self._before_first()
             self._request.registerProducer(self, True)
         self._offset += size
         self._left -= size
@@ -117,8 +110,18 @@ class SegmentBody:
         self._request.write(data)
         return True
 
+    def _lost(self, error: StoreError) -> None:
+        """What was here is not any more (damaged on disk, say): get it anew, once."""
+        if self._lost_once or self._incoming is not None:
+            self._end(Failure(DeliveryFailed(str(error))))
+            return
+        self._lost_once = True
+        try:
+            self._incoming = self._engine.want(self._entry, self._deadline_s, self._more)
+        except StoreError as again:
+            self._end(Failure(DeliveryFailed(str(again))))
+
     def _player_left(self, reason: Failure) -> None:
-        self._registered = False
         self._end(False)
 
     def _end(self, result: bool | Failure) -> None:
@@ -126,7 +129,8 @@ class SegmentBody:
             return
         if self._registered:
             self._registered = False
-            self._request.unregisterProducer()
+            if self._request.channel is not None:
+                self._request.unregisterProducer()
         done = self.done
         if isinstance(result, Failure):
             done.errback(result)

@@ -125,14 +125,7 @@ class DashResource(Resource):
             request.finish()
             return
         deadline_s = self._deadline(session, entry, kind, cmcd)
-        body = SegmentBody(
-            request,
-            self._engine,
-            entry,
-            selection.first,
-            selection.size_bytes,
-            before_first=lambda: None,
-        )
+        body = SegmentBody(request, self._engine, entry, selection.first, selection.size_bytes)
         began_at = self._clock.seconds()
         try:
             was_here = body.start(deadline_s)
