@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import RESPONSES
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
+from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from dashp2p.peer.plain_agent import PlainAgent
@@ -79,7 +79,7 @@ class MemoryResponse:
         self.code = code
         self.phrase = RESPONSES.get(code, b"")
         self.headers = Headers({name: [value] for name, value in (headers or {}).items()})
-        self.length = len(body) if cut_at is None else UNKNOWN_LENGTH
+        self.length = len(body)
         self.closed = False
         """The reader closed the connection before the body's end."""
         self.disconnecting = False
@@ -276,7 +276,7 @@ class MemoryOrigin:
             return self._response(asked, self.missing_code, b"no such file")
         span = None if self.ignores_range else asked.header("Range")
         if span is None:
-            return self._response(asked, 200, data, {"Content-Length": str(len(data))})
+            return self._response(asked, 200, data)
         first, last = _span(span, len(data))
         headers = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
         return self._response(asked, 206, data[first : last + 1], headers)
@@ -288,7 +288,7 @@ class MemoryOrigin:
             self._clock,
             code,
             b"" if asked.method == "HEAD" else body,
-            headers,
+            {"Content-Length": str(len(body)), **(headers or {})},
             asked=asked,
             chunk_s=self.chunk_s,
             cut_at=self.cut_at,

@@ -99,8 +99,8 @@ class OriginClient:
 
     def __init__(self, http: HTTPClient, clock: IReactorTime, base_url: str) -> None:
         self.base_url = base_url.rstrip("/")
+        self.clock = clock
         self._http = http
-        self._clock = clock
 
     def url(self, path: str) -> str:
         """The address of a file of the presentation."""
@@ -120,7 +120,7 @@ class OriginClient:
                 headers=Headers({name: [value] for name, value in (headers or {}).items()}),
                 unbuffered=True,
                 allow_redirects=False,
-            ).addTimeout(ORIGIN_CONNECT_S + ORIGIN_SILENCE_S, self._clock)
+            ).addTimeout(ORIGIN_CONNECT_S + ORIGIN_SILENCE_S, self.clock)
         except CancelledError:
             raise
         except Exception as error:
@@ -176,13 +176,13 @@ class OriginClient:
 
         A body beyond the limit is an error, or with `stops_full` read up to it.
         """
-        body = _Body(take, limit_bytes, self._clock, stops_full)
+        body = _Body(take, limit_bytes, self.clock, stops_full)
         response.deliverBody(body)
         return await body.done
 
     def discard(self, response: IResponse) -> None:
         """Close a response whose body is of no use."""
-        body = _Body(lambda data: None, 0, self._clock)
+        body = _Body(lambda data: None, 0, self.clock)
         body.done.addErrback(lambda failure: failure.trap(OriginError, CancelledError))
         response.deliverBody(body)
         if not body.done.called:

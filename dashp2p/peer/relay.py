@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
-from twisted.web.iweb import IResponse
+from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from twisted.web.server import Request
+from zope.interface import implementer
 
+from dashp2p.peer.limits import ORIGIN_SILENCE_S
 from dashp2p.peer.origin_client import OriginClient, OriginError
 from dashp2p.web.json import error_body
 
@@ -28,30 +33,72 @@ ANSWERED = (
 )
 
 
+@implementer(IPushProducer)
 class _Relay(Protocol):
-    """From the origin's connection to the player's, at the player's pace."""
+    """From the origin's connection to the player's, at the player's pace.
 
-    def __init__(self, request: Request) -> None:
+    An origin that gives nothing for a while, though the player would take it, is given up.
+    """
+
+    transport: Any
+
+    def __init__(self, request: Request, clock: IReactorTime) -> None:
         self.done: Deferred[int] = Deferred()
         self.size_bytes = 0
         self._request = request
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
         self._gone = False
         request.notifyFinish().addErrback(self._player_left)
 
     def connectionMade(self) -> None:
-        self._request.registerProducer(self.transport, True)
+        self._wait()
+        self._request.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._gone:
-            self.size_bytes += len(data)
-            self._request.write(data)
+        if self._gone:
+            return
+        if self._timer is not None:
+            self._timer.reset(ORIGIN_SILENCE_S)
+        self.size_bytes += len(data)
+        self._request.write(data)
+
+    def pauseProducing(self) -> None:
+        """The player does not keep up."""
+        self._stop_waiting()
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """The player reads on."""
+        self._wait()
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The player's connection is gone."""
+        self._stop_waiting()
+        self.transport.stopProducing()
+
+    def _wait(self) -> None:
+        self._stop_waiting()
+        self._timer = self._clock.callLater(ORIGIN_SILENCE_S, self._silent)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _silent(self) -> None:
+        self._timer = None
+        self.transport.stopProducing()
 
     def _player_left(self, reason: Failure) -> None:
         self._gone = True
+        self._stop_waiting()
         if self.transport is not None:
-            self.transport.loseConnection()
+            self.transport.stopProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop_waiting()
         if not self._gone:
             self._request.unregisterProducer()
         if reason.check(ResponseDone, PotentialDataLoss) and not self._gone:
@@ -84,6 +131,9 @@ async def pass_through(request: Request, origin: OriginClient, path: str) -> int
         request.finish()
         return 0
     request.setResponseCode(response.code)
+    if response.length == UNKNOWN_LENGTH:
+        # The origin compressed it unasked, and treq has unpacked it: that length is not this one's.
+        response.headers.removeHeader("Content-Length")
     for name in ANSWERED:
         values = response.headers.getRawHeaders(name)
         if values:
@@ -92,7 +142,7 @@ async def pass_through(request: Request, origin: OriginClient, path: str) -> int
         origin.discard(response)
         request.finish()
         return 0
-    relay = _Relay(request)
+    relay = _Relay(request, origin.clock)
     response.deliverBody(relay)
     try:
         size = await relay.done
