@@ -27,6 +27,23 @@ POLICY = (
 )
 
 
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".txt": "text/plain; charset=utf-8",
+}
+OTHER_TYPE = "application/octet-stream"
+NO_ENCODINGS: dict[str, str] = {}
+
+
 def client_folder() -> Path | None:
     """Where the player page lies: in the checkout, or beside an installed wheel."""
     places = (
@@ -37,7 +54,25 @@ def client_folder() -> Path | None:
 
 
 class ClientFolder(File):
-    """The page's files, with the headers that keep foreign code out of it."""
+    """The page's files, with the headers that keep foreign code out of it.
+
+    Their types are named here: what the system's own table says of a script differs from machine
+    to machine, and with a wrong one browsers do not run it (X-Content-Type-Options).
+    """
+
+    contentTypes = TYPES  # noqa: N815  # Twisted's name
+    contentEncodings = NO_ENCODINGS  # noqa: N815
+
+    def __init__(self, path: str, defaultType: str = OTHER_TYPE, *more: Any) -> None:  # noqa: N803
+        File.__init__(self, path, defaultType, *more)
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """What no file can be called is not there; Twisted would ask the system, and fail."""
+        if b"\0" in path:
+            missing: Resource = self.childNotFound
+            return missing
+        child: Resource = File.getChild(self, path, request)
+        return child
 
     def render_GET(self, request: Request) -> Any:  # Twisted's name
         request.setHeader(b"Content-Security-Policy", POLICY)
@@ -96,8 +131,10 @@ class Page:
 
     @app.route("/stats", methods=["GET", "HEAD"])
     def stats(self, request: Request) -> bytes:
-        """The figures of this peer."""
-        if not (may_see(request) or self._cors.apply(request)):
+        """The figures of this peer: they tell what is watched here, and by whom."""
+        if not self._cors.apply(request):
+            return error_body(request, 403, "pages of that site may not use this peer")
+        if not may_see(request):
             return error_body(request, 403, REFUSAL)
         return json_body(request, self._stats.document())
 

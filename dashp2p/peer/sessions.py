@@ -95,7 +95,7 @@ def read_qoe(beacon: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(sid, str) or not 0 < len(sid) <= MAX_TEXT_CHARS or not sid.isprintable():
         raise QoeRefused("sid must be 1 to 64 printable characters")
     state = beacon.get("state")
-    if state not in STATES:
+    if not isinstance(state, str) or state not in STATES:
         raise QoeRefused(f"state must be one of {', '.join(sorted(STATES))}")
     player = beacon.get("player", "")
     if not isinstance(player, str) or len(player) > MAX_TEXT_CHARS:
