@@ -457,6 +457,8 @@ class Engine:
             if entry.position == 0:
                 self._prove_index(incoming)
         except OriginError as error:
+            if self._incoming.get(entry.position) is not incoming:
+                return  # it came from elsewhere meanwhile, and the fetch was broken off for that
             log.warn("{path} from the origin: {why}", path=entry.path, why=str(error))
             self._origin_answers(error.status is not None)
             self.node.origin_ended(entry, blocks, True, self.now)

@@ -75,6 +75,12 @@ class Membership:
         """Announce for the first time; fires when that was tried."""
         return self._begin("started")
 
+    def again_soon(self) -> None:
+        """The tracker does not know us (it was started anew): announce now."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+            self._begin("started")
+
     async def stop(self) -> None:
         """Tell the tracker that we leave, if it answers soon."""
         self._stopped = True

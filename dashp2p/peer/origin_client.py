@@ -47,9 +47,10 @@ class _Body(Protocol):
         self._clock = clock
         self._timer: IDelayedCall | None = clock.callLater(ORIGIN_SILENCE_S, self._silent)
         self._failure: OriginError | None = None
+        self._cancelled = False
 
     def dataReceived(self, data: bytes) -> None:
-        if self._failure is not None or self.done.called:
+        if self._failure is not None or self._cancelled or self.done.called:
             return
         if len(data) > self._left:
             if not self._stops_full:
@@ -74,7 +75,7 @@ class _Body(Protocol):
         self._stop()
 
     def _cancel(self, done: Deferred[int]) -> None:
-        self._failure = OriginError("no longer wanted")
+        self._cancelled = True  # the Deferred fails with CancelledError: no fault of the origin's
         self._stop()
 
     def _stop(self) -> None:
@@ -84,7 +85,7 @@ class _Body(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        if self.done.called:
+        if self.done.called or self._cancelled:
             return
         if self._failure is not None:
             self.done.errback(self._failure)

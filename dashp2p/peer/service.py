@@ -42,7 +42,7 @@ from dashp2p.peer.stats import Stats
 from dashp2p.peer.tracker_client import TrackerClient
 from dashp2p.store.blockstore import BlockStore
 from dashp2p.store.disk import RealDisk
-from dashp2p.store.errors import StoreBusy
+from dashp2p.store.errors import StoreBusy, StoreError
 from dashp2p.store.files import Examined
 from dashp2p.store.segments import SegmentStore
 from dashp2p.swarm.advice import Advice
@@ -242,7 +242,7 @@ class PeerService(Service):
         port = self._links.port or 0
         tracker = TrackerClient(self._http, self._reactor, self.settings.tracker_url, self.peer_id)
         self._tracker = tracker
-        self._membership = self.stats.membership = Membership(
+        membership = Membership(
             tracker,
             self.exchange,
             self._reactor,
@@ -255,6 +255,9 @@ class PeerService(Service):
             lambda: self.node.state.have.bit_count(),
             self.stats.for_announce,
         )
+        self._membership = self.stats.membership = membership
+        tracker.named = self.exchange.dial
+        tracker.forgotten = membership.again_soon
         self._own(self._membership.start()).addCallback(lambda _: self._want_index())
 
     def _own(self, job: Deferred[Any]) -> Deferred[Any]:
@@ -319,7 +322,11 @@ class PeerService(Service):
     async def _examine(self, segments: SegmentStore, entries: list[Entry]) -> None:
         for entry in entries:
             look = partial(segments.examine, entry.digest, entry.block_size_bytes)
-            examined: Examined = await self._in_thread(look)
+            try:
+                examined: Examined = await self._in_thread(look)
+            except StoreError as error:
+                log.info("{path} in the cache: {why}", path=entry.path, why=str(error))
+                continue
             if self.stopping:
                 return
             if self.store.verified(examined):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -50,6 +50,10 @@ class TrackerClient:
     def __init__(
         self, http: HTTPClient, clock: IReactorTime, base_url: str, peer_id: bytes
     ) -> None:
+        self.named: Callable[[tuple[Address, ...]], None] = lambda addresses: None
+        """Hears where leaders and holders are that a lease answer names."""
+        self.forgotten: Callable[[], None] = lambda: None
+        """Hears that the tracker does not know this peer (any more)."""
         self._base_url = base_url.rstrip("/")
         self._http = http
         self._clock = clock
@@ -108,8 +112,16 @@ class TrackerClient:
             grants = [_read_grant(item) for item in answer["leases"]]
         except (KeyError, TypeError, ValueError) as error:
             raise TrackerError(f"the tracker's lease answer is malformed: {error!r}") from error
+        try:
+            named = tuple(_read_peer(item) for item in answer.get("peers", ())[:MAX_PEERS_TAKEN])
+        except (KeyError, TypeError, ValueError) as error:
+            raise TrackerError(f"the tracker names peers that cannot be: {error!r}") from error
         if [grant.segment for grant in grants] != [want.entry.position for want in call.wants]:
             raise TrackerError("the tracker answered for other segments")
+        if named:
+            self.named(named)
+        if answer.get("announce") is True:
+            self.forgotten()
         return grants
 
     async def _post(self, path: str, message: Mapping[str, object]) -> dict[str, Any]:

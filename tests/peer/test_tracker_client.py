@@ -306,6 +306,26 @@ class LeaseTests(TrackerTestCase):
             [Grant(1, True, 7, 0, 10), Grant(2, False, 3, leader=OTHER, retry_s=0.25)],
         )
 
+    def test_it_is_told_where_leader_and_holders_are(self) -> None:
+        heard: list[tuple[Address, ...]] = []
+        self.tracker.named = heard.append
+        peers = [{"peer": OTHER.hex(), "host": "10.0.0.9", "port": 4001}]
+        self.says({"v": 1, "leases": [ELSEWHERE], "peers": peers})
+        self.lease(want(2))
+        self.assertEqual(heard, [(Address(OTHER, "10.0.0.9", 4001),)])
+
+    def test_names_instead_of_addresses_are_refused(self) -> None:
+        peers = [{"peer": OTHER.hex(), "host": "evil.example", "port": 4001}]
+        self.says({"v": 1, "leases": [ELSEWHERE], "peers": peers})
+        self.refused(self.leasing(CallTracker((want(2),), (), (), ())))
+
+    def test_it_is_told_when_the_tracker_has_forgotten_this_peer(self) -> None:
+        heard: list[bool] = []
+        self.tracker.forgotten = lambda: heard.append(True)
+        self.says({"v": 1, "leases": [GRANTED], "announce": True})
+        self.lease(want(1))
+        self.assertEqual(heard, [True])
+
     def test_nobody_may_lead(self) -> None:
         self.says({"v": 1, "leases": [but(ELSEWHERE, leader=None)]})
         self.assertIsNone(self.lease(want(2))[0].leader)
