@@ -19,6 +19,9 @@ PYTHON_FOLDERS = ("dashp2p", "tests", "twisted", "scripts", "benchmarks")
 JOBS = max(1, min(4, os.cpu_count() or 1))
 """Many tests start processes of their own; more workers than this only slow each other down."""
 
+ONE_BY_ONE = ("tests.browser", "tests.lab")
+"""They measure time, or run a crowd: side by side on a small machine they would fail each other."""
+
 STYLE_CHECKS = {
     "ruff check": ("ruff", "check"),
     "ruff format": ("ruff", "format", "--check"),
@@ -82,8 +85,16 @@ def trial_skips(lines: Iterable[str]) -> list[tuple[str, int]]:
     return skips
 
 
+def modules() -> list[str]:
+    """Everything right below tests/: a package for each room, and some modules."""
+    found = [*Path("tests").glob("*/__init__.py"), *Path("tests").glob("test_*.py")]
+    names = (path.parent if path.name == "__init__.py" else path.with_suffix("") for path in found)
+    return sorted(".".join(name.parts) for name in names)
+
+
 def run_trial(arguments: list[str], tally: Tally) -> None:
     """Run trial on the arguments, its report shown as it comes, and add its counts."""
+    print("== trial", *arguments, flush=True)
     command = [sys.executable, "-m", "twisted.trial", "--reporter=text", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -144,9 +155,14 @@ def main(arguments: list[str]) -> int:
     tally = Tally()
     if not arguments:
         run_style_checks(tally)
-    print("== trial", flush=True)
-    # Asked for no test at all, trial with --jobs never ends: so only where there surely are some.
-    run_trial(arguments or [f"--jobs={JOBS}", "tests"], tally)
+    if arguments:
+        run_trial(arguments, tally)
+    else:
+        # Asked for no test at all, trial with --jobs never ends: here there surely are some.
+        run_trial(
+            [f"--jobs={JOBS}", *(name for name in modules() if name not in ONE_BY_ONE)], tally
+        )
+        run_trial(list(ONE_BY_ONE), tally)
     print()
     if tally.skips:
         print("Skipped:")
