@@ -120,4 +120,4 @@ class ProxyTestCase(SwarmTestCase):
         return [delivery.waiters for delivery in self.peer.node.state.deliveries.values()]
 
     def listeners(self) -> int:
-        return sum(len(incoming.listeners) for incoming in self.peer.engine._incoming.values())
+        return sum(len(incoming.listeners) for incoming in self.peer.engine.incoming.values())

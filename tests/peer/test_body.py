@@ -28,7 +28,7 @@ class StreamTests(ProxyTestCase):
     def test_bytes_go_out_in_order_whatever_the_order_of_blocks(self) -> None:
         connection = self.proxy.ask(URL)
         self.swarm.advance(0.0)
-        [incoming] = self.peer.engine._incoming.values()
+        [incoming] = self.peer.engine.incoming.values()
         for block in (2, 0):
             start = ENTRY.block_offset(block)
             incoming.assembly.put(block, DATA[start : start + BLOCK])

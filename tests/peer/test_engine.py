@@ -265,7 +265,7 @@ class AbortTests(SwarmTestCase):
     def test_its_memory_is_given_back(self) -> None:
         self.start(0.2).leave()
         self.assertIsNone(self.one.store.assembly(ENTRY.digest))
-        self.assertEqual(self.one.engine._incoming, {})
+        self.assertEqual(self.one.engine.incoming, {})
 
 
 class DiskTests(SwarmTestCase):

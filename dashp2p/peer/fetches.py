@@ -1,0 +1,131 @@
+"""What a peer fetches from the origin: blocks by Range, and the hashes that prove them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from dashp2p.content.blocks import HASH_BYTES, hash_blocks
+from dashp2p.content.index import BLOCKS_NAME
+from dashp2p.peer.incoming import Incoming
+from dashp2p.peer.origin_client import OriginClient, OriginError
+from dashp2p.swarm import commands as do
+from dashp2p.wire.blockset import from_range
+
+if TYPE_CHECKING:
+    from dashp2p.peer.engine import Engine
+
+log = Logger()
+
+
+class OriginFetches:
+    """The engine's side towards the origin, whose bytes are checked like anybody's."""
+
+    def __init__(self, engine: Engine, origin: OriginClient) -> None:
+        self._engine = engine
+        self._origin = origin
+
+    def fetch(self, command: do.FetchOrigin) -> None:
+        """Fetch blocks, and the hashes to check them by if they are not known."""
+        incoming = self._engine.incoming.get(command.entry.position)
+        if incoming is None:
+            return
+        log.debug("{path} from the origin: {why}", path=command.entry.path, why=command.why)
+        job = self._engine.own(self._fetch_blocks(incoming, command), "a fetch from the origin")
+        incoming.fetches.append(job)
+        covers_index = command.entry.position == 0
+        if incoming.proof.needs_hashes and incoming.hashes_fetch is None and not covers_index:
+            incoming.hashes_fetch = self._engine.own(
+                self._fetch_hashes(incoming), "a fetch of hashes"
+            )
+
+    def cancel(self, incoming: Incoming) -> None:
+        """Break off what is under way for a delivery."""
+        fetches, incoming.fetches = incoming.fetches, []
+        for job in fetches:
+            job.cancel()
+        if incoming.hashes_fetch is not None:
+            incoming.hashes_fetch.cancel()
+
+    async def _fetch_blocks(self, incoming: Incoming, command: do.FetchOrigin) -> None:
+        entry = command.entry
+        first, count = command.first, command.count
+        start = entry.block_offset(first)
+        last = first + count - 1
+        end = entry.block_offset(last) + entry.block_length(last)
+        block = first
+        pending = bytearray()
+        began_at = self._engine.now
+
+        def take(data: bytes) -> None:
+            nonlocal block, pending
+            pending += data
+            whole = 0
+            length = 0
+            while block + whole <= last and length + entry.block_length(block + whole) <= len(
+                pending
+            ):
+                length += entry.block_length(block + whole)
+                whole += 1
+            if whole:
+                piece = bytes(pending[:length])
+                del pending[:length]
+                at, block = block, block + whole
+                self._engine.arrived(incoming, None, at, piece)
+
+        blocks = from_range(first, count)
+        try:
+            whole_file = start == 0 and end == entry.size_bytes
+            await self._origin.fetch(entry.path, start, end - start, whole_file, take)
+            self._origin_answers(True)
+            took_s = max(0.001, self._engine.now - began_at)
+            sample = (end - start) * 8 / took_s
+            state = self._engine.node.state
+            if end - start > 64 * 1024:
+                state.origin_rate_bps += 0.5 * (sample - state.origin_rate_bps)
+            if entry.position == 0:
+                self._prove_index(incoming)
+        except OriginError as error:
+            if self._engine.incoming.get(entry.position) is not incoming:
+                return  # it came from elsewhere meanwhile, and the fetch was broken off for that
+            log.warn("{path} from the origin: {why}", path=entry.path, why=str(error))
+            self._origin_answers(error.status is not None)
+            self._engine.node.origin_ended(entry, blocks, True, self._engine.now)
+        else:
+            self._engine.node.origin_ended(entry, blocks, False, self._engine.now)
+        self._engine.run()
+
+    def _origin_answers(self, reachable: bool) -> None:
+        self._engine.origin_reachable = reachable
+        self._engine.node.origin_reachable(reachable, self._engine.now)
+
+    async def _fetch_hashes(self, incoming: Incoming) -> None:
+        entry = incoming.entry
+        if self._engine.index is None:
+            return
+        size = entry.block_count * HASH_BYTES
+        pieces: list[bytes] = []
+        try:
+            offset = self._engine.index.hashes_offset(entry.position)
+            whole = size == self._engine.index.hashes_size_bytes
+            await self._origin.fetch(BLOCKS_NAME, offset, size, whole, pieces.append)
+        except OriginError as error:
+            log.warn("hashes of {path}: {why}", path=entry.path, why=str(error))
+            incoming.hashes_fetch = None
+            return
+        self._engine.records.proof_bytes += size
+        if not self._engine.learn_hashes(incoming, b"".join(pieces)):
+            log.error("the origin's hashes of {path} do not fit its index", path=entry.path)
+        self._engine.run()
+
+    def _prove_index(self, incoming: Incoming) -> None:
+        """The index's hashes are nowhere but in itself: they follow once it is here in full."""
+        if not incoming.proof.needs_hashes:
+            return
+        waiting = incoming.proof.waiting_blocks()
+        data = b"".join(waiting[block] for block in sorted(waiting))
+        if not self._engine.learn_hashes(
+            incoming, hash_blocks(data, incoming.entry.block_size_bytes)
+        ):
+            raise OriginError("the index is not the one that was signed; is it being replaced?")
