@@ -25,7 +25,6 @@ from dashp2p.store.errors import StoreError
 from dashp2p.store.files import Written
 from dashp2p.swarm import commands as do
 from dashp2p.swarm.leading import Grant
-from dashp2p.swarm.meters import WindowMeter
 from dashp2p.swarm.node import Node
 
 log = Logger()
@@ -63,12 +62,9 @@ class Engine:
         self.store = store
         self.exchange = exchange
         self.records = Records()
-        self.received = WindowMeter(2.0)
-        self.sent = WindowMeter(2.0)
         self.index: Index | None = None
         self.index_entry: Entry | None = None
         self.origin_reachable = True
-        self.tracker_reachable = False
         self.closed_control_bytes = 0
         """Control bytes received on links that are gone."""
         self.completed: list[Callable[[Entry, Incoming], None]] = []
@@ -279,11 +275,9 @@ class Engine:
         except CancelledError:
             raise
         except Exception as error:
-            self.tracker_reachable = False
-            log.info("no lease answer: {why}", why=str(error))
+                log.info("no lease answer: {why}", why=str(error))
             self.node.lease_unanswered([want.entry.position for want in call.wants], self.now)
         else:
-            self.tracker_reachable = True
             self.node.lease_answered(grants, self.now)
         self.run()
 
@@ -315,7 +309,6 @@ class Engine:
                     self.records.origin_bytes += len(verdict.data)
                 else:
                     self.records.peers_bytes += len(verdict.data)
-                self.received.add(len(verdict.data), self.now)
             by_source[verdict.source] = by_source.get(verdict.source, 0) | 1 << verdict.block
         if incoming.assembly.complete:
             self._finish(incoming)

@@ -110,7 +110,6 @@ class Neighbourhood:
             data = self._engine.read(entry, entry.block_offset(command.first), size)
             self._send_hashes(link, command.request_id, entry)
             link.send(Data(command.request_id, entry.position, command.first, command.count, data))
-            self._engine.sent.add(size, self._engine.now)
         except StoreError:
             log.info("{path} is not here any more", path=entry.path)
             blocks = from_range(command.first, command.count)

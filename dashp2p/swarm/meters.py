@@ -50,37 +50,6 @@ class RateMeter:
 
 
 @define
-class WindowMeter:
-    """Bits per second over the last `window_s`, idle time included."""
-
-    window_s: float = 1.0
-    total_bytes: int = 0
-    _marks: list[tuple[float, int]] = field(factory=list)
-
-    def add(self, size_bytes: int, now: float) -> None:
-        """So many bytes have passed."""
-        self.total_bytes += size_bytes
-        if self._marks and now - self._marks[-1][0] < self.window_s / 20:
-            at, seen = self._marks[-1]
-            self._marks[-1] = (at, seen + size_bytes)
-        else:
-            self._marks.append((now, size_bytes))
-            self._forget(now)
-
-    def rate_bps(self, now: float) -> float:
-        """The mean rate of the window that ends now."""
-        self._forget(now)
-        return sum(size for _, size in self._marks) * 8 / self.window_s
-
-    def _forget(self, now: float) -> None:
-        keep = 0
-        while keep < len(self._marks) and self._marks[keep][0] < now - self.window_s:
-            keep += 1
-        if keep:
-            del self._marks[:keep]
-
-
-@define
 class TokenBucket:
     """`burst` at once, and `rate` a second in the long run."""
 

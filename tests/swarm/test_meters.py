@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dashp2p.swarm.meters import RateMeter, TokenBucket, WindowMeter
+from dashp2p.swarm.meters import RateMeter, TokenBucket
 
 
 class Busy(SynchronousTestCase):
@@ -16,15 +16,6 @@ class Busy(SynchronousTestCase):
             meter.stop(now)
             now += 5.0
         self.assertLess(abs(meter.rate_bps - 8e6), 1e5)
-
-
-class Window(SynchronousTestCase):
-    def test_old_bytes_are_forgotten(self) -> None:
-        meter = WindowMeter(1.0)
-        meter.add(1_000_000, 0.0)
-        self.assertEqual(meter.rate_bps(0.5), 8e6)
-        self.assertEqual(meter.rate_bps(2.0), 0.0)
-        self.assertEqual(meter.total_bytes, 1_000_000)
 
 
 class Bucket(SynchronousTestCase):
