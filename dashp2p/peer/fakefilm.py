@@ -32,8 +32,12 @@ class MemoryFilm:
         audio: bool = False,
         seed: int = 1,
     ) -> MemoryFilm:
-        """Noise, cut into segments of 4 s: chunk_0_1.m4s and so on, beside init_0.m4s and a MPD."""
+        """Noise, cut into segments of 4 s: chunk_0_1.m4s and so on, beside init_0.m4s and a MPD.
+
+        Films of one seed are signed with one key.
+        """
         rng = random.Random(seed)
+        key = Ed25519PrivateKey.from_private_bytes(rng.randbytes(32))
         files = {"dash.mpd": b"<MPD/>" + rng.randbytes(3000)}
         tracks = [
             Representation(str(rung), "video", 1_000_000 * (rung + 1), "avc1", 640, 360)
@@ -51,7 +55,6 @@ class MemoryFilm:
                 files[path] = rng.randbytes(segment_bytes - 7 * number)
                 media.append(FileFacts.of(path, files[path], 4.0 * (number - 1), 4.0))
             facts.append(RepresentationFacts(track, FileFacts.of(init, files[init]), media))
-        key = Ed25519PrivateKey.from_private_bytes(rng.randbytes(32))
         manifest = FileFacts.of("dash.mpd", files["dash.mpd"])
         built = build_index([manifest], facts, key, issued_s=1_700_000_000.0)
         files[INDEX_NAME] = built.index_json

@@ -32,6 +32,8 @@ ORIGIN_SILENCE_S: Final = 8.0
 ORIGIN_CONNECTIONS: Final = 8
 INDEX_RETRY_S: Final = 2.0
 INDEX_RETRY_MAX_S: Final = 30.0
+INDEX_LATE_S: Final = 10.0
+"""How long the index may take after its signature, before that is asked for again."""
 INDEX_WAIT_S: Final = 4.0
 """How long a player's request waits for the index before it is passed through."""
 MAX_PATH_CHARS: Final = 1024

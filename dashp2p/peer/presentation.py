@@ -19,7 +19,12 @@ from twisted.logger import Logger
 from dashp2p.content.atomic import write_atomically
 from dashp2p.content.index import SIGNATURE_NAME, Index, IndexRefused, IndexSignature, parse_index
 from dashp2p.content.signature import PUBLIC_KEY_BYTES
-from dashp2p.peer.limits import INDEX_RETRY_MAX_S, INDEX_RETRY_S, MAX_SIGNATURE_BYTES
+from dashp2p.peer.limits import (
+    INDEX_LATE_S,
+    INDEX_RETRY_MAX_S,
+    INDEX_RETRY_S,
+    MAX_SIGNATURE_BYTES,
+)
 from dashp2p.peer.origin_client import OriginClient, OriginError
 
 log = Logger()
@@ -74,8 +79,10 @@ def _public_key(text: str) -> bytes:
 class Presentation:
     """Fetches the signature until it has one; says what mode the peer is in.
 
-    `signed` is called once with a trusted signature; then the owner gets the index bytes and gives
-    them to `take_index`. `mode` is one of starting, sharing, pass-through, no-origin.
+    `signed` is called with a trusted signature; then the owner gets the index bytes and gives them
+    to `take_index`. While they do not come, or are refused, the signature is asked for anew, and
+    `signed` is called when it is another one: both may be in the middle of being replaced.
+    `mode` is one of starting, sharing, pass-through, no-origin.
     """
 
     def __init__(
@@ -110,10 +117,14 @@ class Presentation:
 
     def stop(self) -> None:
         """Stop trying."""
-        if self._retry is not None and self._retry.active():
-            self._retry.cancel()
+        self._stop_retry()
         if self._job is not None:
             self._job.cancel()
+
+    def _stop_retry(self) -> None:
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        self._retry = None
 
     def settled(self) -> Deferred[None]:
         """Fires when it is known whether there is an index, at once if it is. Cancel it freely."""
@@ -141,19 +152,39 @@ class Presentation:
     async def _learn(self) -> None:
         try:
             raw = await self._origin.fetch_small(SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
-            signature = IndexSignature.parse(raw)
-            self._check_key(signature)
         except CancelledError:
             return
         except OriginError as error:
-            self._no_index(error)
-            self._again()
+            if self.index is None:
+                self._no_index(error)
+                self._again()
+            return
+        if self.index is not None:
+            return  # it came after all, while we asked for its signature again
+        try:
+            signature = IndexSignature.parse(raw)
+            self._check_key(signature)
         except IndexRefused as error:
             self._refuse(error)
             self._again()
         else:
+            self._trust(signature)
+
+    def _trust(self, signature: IndexSignature) -> None:
+        if self.signature is None:
+            self._retry = self._clock.callLater(INDEX_LATE_S, self._late)
+        else:
+            self._again()
+        if signature != self.signature:
             self.signature = signature
             self._signed(signature)
+
+    def _late(self) -> None:
+        self._settle(
+            "pass-through",
+            "The index that the origin signed has not come, so nothing is shared yet.",
+        )
+        self._try()
 
     def _no_index(self, error: OriginError) -> None:
         if error.status in ABSENT:
@@ -171,6 +202,7 @@ class Presentation:
     def _again(self) -> None:
         delay_s = self._delay_s * (0.75 + self._rng.random() / 2)
         self._delay_s = min(INDEX_RETRY_MAX_S, self._delay_s * 2)
+        self._stop_retry()
         self._retry = self._clock.callLater(delay_s, self._try)
 
     def _check_key(self, signature: IndexSignature) -> None:
@@ -193,7 +225,9 @@ class Presentation:
             self.index = parse_index(raw, self.signature)
         except IndexRefused as error:
             self._refuse(error)
+            self._again()
             return None
+        self._stop_retry()
         self.indexed_at = self._clock.seconds()
         self._settle("sharing", None)
         return self.index

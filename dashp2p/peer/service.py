@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from OpenSSL.crypto import Error as OpenSSLError
 from treq.client import HTTPClient
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.resource import Resource
 
 from dashp2p.content.entry import Entry, Kind
 from dashp2p.content.index import Index, IndexSignature
-from dashp2p.content.keys import load_or_create_key, public_bytes
+from dashp2p.content.keys import KeyRefused, load_or_create_key, public_bytes
 from dashp2p.content.keys import peer_id as peer_id_of
 from dashp2p.peer.engine import Engine
 from dashp2p.peer.exchange import Exchange, tcp_endpoint
@@ -108,6 +110,7 @@ class PeerService(Service):
         self._rng = rng
         self._policy = Policy.without(settings.ablations)
         self._membership: Membership | None = None
+        self._index_coming: Incoming | None = None
         self._jobs: set[Deferred[Any]] = set()
         self._members: list[Listener] = []
 
@@ -136,14 +139,17 @@ class PeerService(Service):
         self.store = BlockStore(segments)
         try:
             self._key = load_or_create_key(settings.cache / KEY_FILE)
-        except OSError as error:
-            raise StartRefused(f"no key in {settings.cache}: {error}; see --cache") from None
+        except KeyRefused as error:
+            raise StartRefused(f"{error}; or see --cache") from None
 
     def _build(self) -> None:
         settings, reactor = self.settings, self._reactor
         self._public_key = public_bytes(self._key)
         self.peer_id = peer_id_of(self._public_key)
-        self._http, self._pool = http_client(reactor, settings.ca)
+        try:
+            self._http, self._pool = http_client(reactor, settings.ca)
+        except (OSError, ValueError, OpenSSLError) as error:
+            raise StartRefused(f"--ca {settings.ca} is no certificate in PEM ({error})") from None
         self.origin = OriginClient(self._http, reactor, settings.origin_url)
         self.exchange = Exchange(
             reactor, tcp_endpoint(reactor), self.peer_id, self._hello, self._have
@@ -238,10 +244,19 @@ class PeerService(Service):
         if self.settings.tracker_url is None:
             self._want_index()
             return
-        private = local_address_towards(self.settings.tracker_url)
+        joining = Deferred.fromCoroutine(self._join(signature, self.settings.tracker_url))
+        self._own(joining).addErrback(self._not_joined)
+
+    async def _join(self, signature: IndexSignature, tracker_url: str) -> None:
+        if self._membership is not None:
+            await self._membership.stop()
+            self.exchange.close()
+        # In a thread: it may have to look a name up.
+        private = await self._in_thread(partial(local_address_towards, tracker_url))
+        if self.stopping:
+            return
         port = self._links.port or 0
-        tracker = TrackerClient(self._http, self._reactor, self.settings.tracker_url, self.peer_id)
-        self._tracker = tracker
+        tracker = TrackerClient(self._http, self._reactor, tracker_url, self.peer_id)
         membership = Membership(
             tracker,
             self.exchange,
@@ -255,10 +270,16 @@ class PeerService(Service):
             lambda: self.node.state.have.bit_count(),
             self.stats.for_announce,
         )
+        self._tracker = tracker
         self._membership = self.stats.membership = membership
         tracker.named = self.exchange.dial
         tracker.forgotten = membership.again_soon
-        self._own(self._membership.start()).addCallback(lambda _: self._want_index())
+        await membership.start()
+        self._want_index()
+
+    def _not_joined(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            log.failure("joining the swarm failed", failure=failure)
 
     def _own(self, job: Deferred[Any]) -> Deferred[Any]:
         self._jobs.add(job)
@@ -273,7 +294,11 @@ class PeerService(Service):
         entry = self.engine.index_entry
         if entry is None or self.stopping:
             return
-        if self.engine.want(entry, self._soon()) is None:
+        former, self._index_coming = self._index_coming, None
+        if former is not None and former.entry != entry:
+            self.engine.unwant(former, self._want_index)
+        self._index_coming = self.engine.want(entry, self._soon())
+        if self._index_coming is None:
             self._index_here(entry)
 
     def _soon(self) -> float:

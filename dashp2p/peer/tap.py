@@ -145,14 +145,20 @@ def ablations(names: str) -> frozenset[str]:
     return frozenset(name.strip() for name in names.split(",") if name.strip())
 
 
-def makeService(options: Options) -> IService:
-    """The peer, not started."""
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """The peer, not started; on the global reactor unless a test gives another."""
+    # Imported here: --help and --version need none of it.
     import random
-
-    from twisted.internet import reactor
 
     from dashp2p.peer.service import PeerService, PeerSettings
 
+    if reactor is None:
+        from twisted.internet import reactor as global_reactor
+
+        from dashp2p.web.process import prepare_process
+
+        reactor = global_reactor
+        prepare_process(reactor)
     settings = PeerSettings(
         listen=options["listen"],
         exchange=options["exchange"],
@@ -164,10 +170,10 @@ def makeService(options: Options) -> IService:
         admin=options["admin"],
         origin_key=options["origin-key"],
         ca=options["ca"],
-        allow_hosts=options["allow-host"] or (),
-        allow_origins=options["allow-origin"] or (),
+        allow_hosts=options["allow-host"],
+        allow_origins=options["allow-origin"],
         client=options["client"],
         ablations=ablations(options["ablate"]),
     )
-    service: Any = PeerService(settings, reactor, random.Random())
-    return service  # type: ignore[no-any-return]
+    service: IService = PeerService(settings, reactor, random.Random())
+    return service

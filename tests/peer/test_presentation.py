@@ -18,7 +18,7 @@ from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer.fakefilm import MemoryFilm
 from dashp2p.peer.fakenet import advance
 from dashp2p.peer.fakeweb import MemoryOrigin, MemoryWeb, memory_client
-from dashp2p.peer.limits import INDEX_RETRY_MAX_S, INDEX_RETRY_S
+from dashp2p.peer.limits import INDEX_LATE_S, INDEX_RETRY_MAX_S, INDEX_RETRY_S
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.presentation import MAX_KNOWN_ORIGINS, KnownOrigins, Presentation
 
@@ -65,8 +65,8 @@ class PresentationTestCase(SynchronousTestCase):
 
 
 class KeyTests(PresentationTestCase):
-    def test_a_trusted_signature_is_told_once(self) -> None:
-        presentation = self.started(seconds=120.0)
+    def test_a_trusted_signature_is_told(self) -> None:
+        presentation = self.started()
         self.assertEqual(self.signed, [FILM.signature])
         self.assertEqual(presentation.signature, FILM.signature)
 
@@ -276,6 +276,52 @@ class IndexTests(PresentationTestCase):
     def test_no_index_is_taken_before_its_signature(self) -> None:
         presentation = self.presentation()
         self.assertIsNone(presentation.take_index(FILM.files[INDEX_NAME]))
+
+
+class LateIndexTests(PresentationTestCase):
+    """The signature is here, but what it signs does not come: they may be being replaced."""
+
+    def test_who_waits_is_let_go(self) -> None:
+        presentation = self.started(seconds=INDEX_LATE_S + 1)
+        self.assertEqual(presentation.mode, "pass-through")
+        self.successResultOf(presentation.settled())
+
+    def test_another_signature_is_told(self) -> None:
+        presentation = self.started(FILM.signature.public_key, seconds=1.0)
+        key_of_film = MemoryFilm.make(segments=2, segment_bytes=20_000)
+        self.assertEqual(key_of_film.signature.public_key, FILM.signature.public_key)
+        self.origin.files = dict(key_of_film.files)
+        advance(self.clock, INDEX_LATE_S + 1)
+        self.assertEqual(self.signed, [FILM.signature, key_of_film.signature])
+        self.assertEqual(presentation.take_index(key_of_film.files[INDEX_NAME]), key_of_film.index)
+        self.assertEqual(presentation.mode, "sharing")
+
+    def test_the_same_signature_is_told_once(self) -> None:
+        self.started(seconds=120.0)
+        self.assertEqual(self.signed, [FILM.signature])
+        self.assertGreater(self.tries, 3)
+
+    def test_one_by_another_key_is_refused_all_the_same(self) -> None:
+        self.started(seconds=1.0)
+        self.origin.files = dict(OTHER.files)
+        advance(self.clock, 60.0)
+        self.assertEqual(self.signed, [FILM.signature])
+
+    def test_once_the_index_is_here_nothing_is_asked_any_more(self) -> None:
+        presentation = self.started(seconds=30.0)
+        self.origin.silent = True
+        advance(self.clock, 40.0)
+        presentation.take_index(FILM.files[INDEX_NAME])
+        tries = self.tries
+        advance(self.clock, 300.0)
+        self.assertEqual(self.tries, tries)
+        self.assertEqual((presentation.mode, presentation.message), ("sharing", None))
+
+    def test_after_a_refused_index_the_signature_is_asked_for_again(self) -> None:
+        presentation = self.started(seconds=1.0)
+        presentation.take_index(OTHER.files[INDEX_NAME])
+        advance(self.clock, 10.0)
+        self.assertGreater(self.tries, 1)
 
 
 class SettledTests(PresentationTestCase):

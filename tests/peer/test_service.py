@@ -1,0 +1,377 @@
+"""The whole daemon without sockets: how it starts, learns, shares, and ends."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from dashp2p.content.index import SIGNATURE_NAME
+from dashp2p.content.signature import INDEX_NAME
+from dashp2p.peer import service as service_module
+from dashp2p.peer.fakenet import advance
+from dashp2p.peer.fakeweb import MemoryWeb, memory_client
+from dashp2p.peer.limits import INDEX_LATE_S
+from dashp2p.peer.service import PeerService, PeerSettings
+from dashp2p.testing import (
+    ORIGIN,
+    TRACKER,
+    MemoryFilm,
+    MemoryNetwork,
+    MemoryOrigin,
+    MemoryTracker,
+)
+from dashp2p.web.listener import StartRefused
+from tests.web.support import Answer, Connection
+
+FILM = MemoryFilm.make(segments=2)
+RECUT = MemoryFilm.make(segments=3)
+SEGMENT = "chunk_0_1.m4s"
+DATA = FILM.files[SEGMENT]
+REAL_HTTP_CLIENT = service_module.http_client
+
+
+class FakePool:
+    """Connections that nobody has made."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def closeCachedConnections(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
+        self.closed = True
+        return execute(lambda: None)
+
+
+class ServiceTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.reactor.advance(500.0)
+        self.origin = MemoryOrigin(self.reactor, dict(FILM.files))
+        self.tracker = MemoryTracker(self.reactor)
+        self.network = MemoryNetwork(self.reactor)
+        self.web = MemoryWeb()
+        self.web.sites[ORIGIN] = self.origin
+        self.web.sites[TRACKER] = self.tracker.site("127.0.0.1")
+        self.pool = FakePool()
+        self.cache = Path(self.mktemp()).absolute()
+        self.services: list[PeerService] = []
+        self.patch(service_module, "http_client", self._http_client)
+        self.patch(service_module, "tcp_endpoint", lambda _: self.network.endpoint("127.0.0.1"))
+        self.patch(service_module, "deferToThreadPool", self._in_thread)
+        self.reactor.getThreadPool = lambda: None  # type: ignore[attr-defined]
+
+    def tearDown(self) -> None:
+        for service in self.services:
+            if not service.stopping:
+                self.stop(service)
+        self.assertEqual(self.reactor.getDelayedCalls(), [], "a timer has outlived the service")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def _http_client(self, reactor: object, ca: Path | None) -> Any:
+        return memory_client(self.web), self.pool
+
+    def _in_thread(self, reactor: Any, pool: object, work: Callable[[], Any]) -> Deferred[Any]:
+        """As from a thread: a moment later."""
+        done: Deferred[None] = Deferred(lambda _: call.cancel())
+        call = self.reactor.callLater(0, done.callback, None)
+        return done.addCallback(lambda _: work())
+
+    def advance(self, seconds: float) -> None:
+        advance(self.reactor, seconds)
+
+    def settings(self, **changes: Any) -> PeerSettings:
+        settings = PeerSettings(
+            listen="tcp:8001:interface=127.0.0.1",
+            exchange="tcp:4001",
+            origin_url=f"http://{ORIGIN}/dash",
+            tracker_url=f"http://{TRACKER}",
+            cache=self.cache,
+            cache_bytes=1 << 28,
+            upload_bps=None,
+            admin=None,
+            origin_key=None,
+            ca=None,
+            allow_hosts=(),
+            allow_origins=(),
+            client=None,
+            ablations=frozenset(),
+        )
+        return evolve(settings, **changes)
+
+    def start(self, seconds: float = 1.0, **changes: Any) -> PeerService:
+        service = PeerService(self.settings(**changes), self.reactor, random.Random(1))
+        service.privilegedStartService()
+        self.services.append(service)
+        service.startService()
+        self.advance(seconds)
+        return service
+
+    def stop(self, service: PeerService, seconds: float = 15.0) -> None:
+        stopping = service.stopService()
+        self.advance(seconds)
+        self.successResultOf(stopping)
+
+    def ask(self, service: PeerService, path: str, wait_s: float = 1.0) -> Answer:
+        connection = Connection(service._players.site)
+        connection.send(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+        for _ in range(round(wait_s / 0.05)):
+            self.advance(0.05)
+            connection.transport.take_all()
+        return Answer(connection.transport.taken)
+
+    def ready(self, service: PeerService) -> int:
+        return self.ask(service, "/readyz", 0.1).code
+
+    def events(self) -> list[str]:
+        """What was announced."""
+        return [
+            json.loads(asked.body)["event"]
+            for asked in self.tracker.calls
+            if asked.path == "/announce"
+        ]
+
+
+class StartTests(ServiceTestCase):
+    def test_it_listens_for_players_and_peers(self) -> None:
+        self.start()
+        listening = [(port, interface) for port, _, _, interface in self.reactor.tcpServers]
+        self.assertEqual(listening, [(8001, "127.0.0.1"), (4001, "")])
+
+    def test_it_learns_the_index_joins_and_is_ready(self) -> None:
+        service = self.start()
+        self.assertEqual(service.presentation.mode, "sharing")
+        self.assertEqual(self.events()[0], "started")
+        self.assertEqual(self.ready(service), 200)
+
+    def test_it_announces_where_it_really_listens(self) -> None:
+        self.start()
+        announce = json.loads(self.tracker.calls[0].body)
+        self.assertEqual(announce["swarm"], FILM.signature.swarm_id.hex())
+        self.assertGreater(announce["port"], 0)
+
+    def test_what_every_player_asks_first_is_fetched_ahead(self) -> None:
+        service = self.start()
+        for path in ("dash.mpd", "init_0.m4s"):
+            self.assertTrue(service.engine.is_here(FILM.entry(path)), path)
+        self.assertFalse(service.engine.is_here(FILM.entry(SEGMENT)))
+
+    def test_it_serves_players(self) -> None:
+        self.assertEqual(self.ask(self.start(), f"/dash/{SEGMENT}").body, DATA)
+
+    def test_page_figures_and_health_are_beside_the_film(self) -> None:
+        service = self.start()
+        for path in ("/stats", "/healthz", "/metrics"):
+            self.assertEqual(self.ask(service, path, 0.1).code, 200, path)
+        self.assertEqual(self.ask(service, "/", 0.1).headers["location"], "/client/")
+
+    def test_it_is_the_same_peer_after_a_restart(self) -> None:
+        first = self.start()
+        self.stop(first)
+        self.assertEqual(self.start().peer_id, first.peer_id)
+
+    def test_its_key_is_its_own(self) -> None:
+        self.start()
+        self.assertEqual((self.cache / "peer.key").stat().st_mode & 0o777, 0o600)
+
+    def test_ablations_reach_the_policy(self) -> None:
+        service = self.start(ablations=frozenset({"no-lease"}))
+        self.assertFalse(service.node.policy.leases)
+
+    def test_the_admin_listener_shows_figures_to_others(self) -> None:
+        self.start(admin="tcp:9100")
+        self.assertEqual([port for port, *_ in self.reactor.tcpServers], [8001, 4001, 9100])
+
+
+class WithoutTests(ServiceTestCase):
+    def test_without_a_tracker_it_caches(self) -> None:
+        service = self.start(tracker_url=None)
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}").body, DATA)
+        self.assertEqual(self.tracker.calls, [])
+        self.assertEqual(self.ready(service), 200)
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}").body, DATA)
+        self.assertEqual(self.origin.sent_bytes(SEGMENT), len(DATA))
+
+    def test_with_a_tracker_that_is_away_it_plays(self) -> None:
+        self.tracker.away = True
+        service = self.start(seconds=3.0)
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}", 3.0).body, DATA)
+        self.assertEqual(self.ready(service), 200)
+
+    def test_with_a_tracker_that_hangs_it_plays(self) -> None:
+        self.tracker.silent = True
+        service = self.start(seconds=8.0)
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}", 4.0).body, DATA)
+
+    def test_without_an_index_it_passes_through(self) -> None:
+        del self.origin.files[SIGNATURE_NAME]
+        service = self.start()
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}").body, DATA)
+        self.assertEqual(self.ready(service), 200)
+        self.assertEqual(self.tracker.calls, [])
+        stats = json.loads(self.ask(service, "/stats", 0.1).body)
+        self.assertEqual((stats["mode"], stats["presentation"]), ("pass-through", None))
+
+    def test_without_an_origin_it_says_so(self) -> None:
+        self.origin.away = True
+        service = self.start()
+        self.assertEqual(self.ready(service), 503)
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}").code, 503)
+
+    def test_an_origin_that_comes_later_is_found(self) -> None:
+        self.origin.away = True
+        service = self.start()
+        self.origin.away = False
+        self.advance(10.0)
+        self.assertEqual(service.presentation.mode, "sharing")
+
+
+class ReplacedIndexTests(ServiceTestCase):
+    """An index.json that is new beside an index.sig that is old, as a cache between may have it."""
+
+    def setUp(self) -> None:
+        ServiceTestCase.setUp(self)
+        self.origin.latency_s = 0.2
+        self.origin.files = dict(RECUT.files)
+        self.origin.files[SIGNATURE_NAME] = FILM.files[SIGNATURE_NAME]
+
+    def test_meanwhile_the_film_is_passed_through(self) -> None:
+        service = self.start(seconds=INDEX_LATE_S + 2)
+        self.assertEqual(service.presentation.mode, "pass-through")
+        answer = self.ask(service, f"/dash/{SEGMENT}", 1.5)
+        self.assertEqual(answer.body, RECUT.files[SEGMENT])
+
+    def test_when_both_fit_again_it_shares(self) -> None:
+        for tracker_url in (None, f"http://{TRACKER}"):
+            with self.subTest(tracker_url=tracker_url):
+                service = self.start(seconds=INDEX_LATE_S + 2, tracker_url=tracker_url)
+                self.origin.files[SIGNATURE_NAME] = RECUT.files[SIGNATURE_NAME]
+                self.advance(60.0)
+                self.assertEqual(service.presentation.mode, "sharing")
+                self.assertEqual(service.presentation.index, RECUT.index)
+                answer = self.ask(service, "/dash/chunk_0_3.m4s", 2.0)
+                self.assertEqual(answer.body, RECUT.files["chunk_0_3.m4s"])
+                self.stop(service)
+                self.origin.files[SIGNATURE_NAME] = FILM.files[SIGNATURE_NAME]
+
+    def test_it_changes_its_swarm(self) -> None:
+        self.start(seconds=INDEX_LATE_S + 2)
+        self.origin.files[SIGNATURE_NAME] = RECUT.files[SIGNATURE_NAME]
+        self.advance(60.0)
+        told = [
+            (json.loads(asked.body)["swarm"], json.loads(asked.body)["event"])
+            for asked in self.tracker.calls
+            if asked.path == "/announce"
+        ]
+        old, new = FILM.signature.swarm_id.hex(), RECUT.signature.swarm_id.hex()
+        self.assertIn((old, "stopped"), told)
+        self.assertIn((new, "started"), told[told.index((old, "stopped")) :])
+
+
+class CacheTests(ServiceTestCase):
+    def test_what_an_earlier_run_kept_is_checked_and_served_again(self) -> None:
+        first = self.start()
+        self.ask(first, f"/dash/{SEGMENT}")
+        self.stop(first)
+        self.origin.files[SEGMENT] = b"another film"
+        second = self.start()
+        self.assertTrue(second.engine.is_here(FILM.entry(SEGMENT)))
+        self.assertTrue(second.node.state.have >> FILM.entry(SEGMENT).position & 1)
+        self.assertEqual(self.ask(second, f"/dash/{SEGMENT}").body, DATA)
+        self.assertEqual(len(self.origin.asked_for(SEGMENT)), 1)
+
+    def test_what_was_spoilt_meanwhile_is_fetched_anew(self) -> None:
+        first = self.start()
+        self.ask(first, f"/dash/{SEGMENT}")
+        self.stop(first)
+        file = self.cache / "segments" / FILM.entry(SEGMENT).digest.hex()
+        file.write_bytes(bytes(len(DATA)))
+        second = self.start()
+        self.assertFalse(second.engine.is_here(FILM.entry(SEGMENT)))
+        self.assertEqual(self.ask(second, f"/dash/{SEGMENT}").body, DATA)
+
+    def test_the_index_itself_comes_from_the_cache_when_the_signature_is_the_same(self) -> None:
+        self.stop(self.start())
+        asked = len(self.origin.asked_for(INDEX_NAME))
+        self.assertEqual(self.start(seconds=3.0).presentation.mode, "sharing")
+        self.assertLessEqual(len(self.origin.asked_for(INDEX_NAME)), asked + 1)
+
+    def test_a_folder_that_another_peer_uses(self) -> None:
+        self.start()
+        error = self.assertRaises(StartRefused, self.start)
+        self.assertIn("another peer uses", str(error))
+        self.assertIn("--cache", str(error))
+
+
+class RefusalTests(ServiceTestCase):
+    def refusal(self, **changes: Any) -> str:
+        service = PeerService(self.settings(**changes), self.reactor, random.Random(1))
+        return str(self.assertRaises(StartRefused, service.privilegedStartService))
+
+    def test_a_key_that_is_none(self) -> None:
+        self.cache.mkdir()
+        (self.cache / "peer.key").write_text("not a key")
+        (self.cache / "peer.key").chmod(0o600)
+        self.assertIn("peer.key", self.refusal())
+
+    def test_a_key_that_others_can_read(self) -> None:
+        self.stop(self.start())
+        (self.cache / "peer.key").chmod(0o644)
+        self.assertIn("chmod 600", self.refusal())
+
+    def test_an_authority_that_is_none(self) -> None:
+        self.patch(service_module, "http_client", REAL_HTTP_CLIENT)
+        ca = self.cache.parent / "ca.pem"
+        ca.write_text("not a certificate")
+        self.assertIn("--ca", self.refusal(ca=ca))
+
+
+class StopTests(ServiceTestCase):
+    def test_it_tells_the_tracker_and_lets_go_of_everything(self) -> None:
+        service = self.start()
+        self.stop(service)
+        self.assertEqual(self.events()[-1], "stopped")
+        self.assertTrue(self.pool.closed)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_it_is_not_ready_while_it_stops(self) -> None:
+        service = self.start()
+        self.tracker.silent = True
+        service.stopService()
+        self.assertEqual(service._not_ready(), ["stopping"])
+        self.advance(15.0)
+
+    def test_a_response_under_way_is_finished(self) -> None:
+        self.origin.chunk_s = 0.1
+        service = self.start()
+        connection = Connection(service._players.site)
+        connection.get(f"/dash/{SEGMENT}")
+        self.advance(0.3)
+        stopping = service.stopService()
+        for _ in range(60):
+            self.advance(0.05)
+            connection.transport.take_all()
+        self.assertEqual(Answer.of(connection).body, DATA)
+        self.advance(12.0)
+        self.successResultOf(stopping)
+
+    def test_a_tracker_that_hangs_does_not_hold_it_up_for_long(self) -> None:
+        service = self.start()
+        self.tracker.silent = True
+        self.stop(service, 12.0)
+
+    def test_an_origin_that_hangs_does_not_either(self) -> None:
+        self.origin.silent = True
+        service = self.start()
+        self.stop(service, 12.0)
+
+    def test_stopping_in_the_middle_of_joining(self) -> None:
+        for seconds in (0.0, 0.001, 0.002, 0.003, 0.005):
+            service = self.start(seconds)
+            self.stop(service, 12.0)
