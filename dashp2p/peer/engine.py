@@ -275,7 +275,7 @@ class Engine:
         except CancelledError:
             raise
         except Exception as error:
-                log.info("no lease answer: {why}", why=str(error))
+            log.info("no lease answer: {why}", why=str(error))
             self.node.lease_unanswered([want.entry.position for want in call.wants], self.now)
         else:
             self.node.lease_answered(grants, self.now)
