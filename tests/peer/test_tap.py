@@ -24,7 +24,6 @@ class TapTestCase(SynchronousTestCase):
         """As read from a command line and this test's environment."""
         options = Options()
         options.environ = {"DASHP2P_CACHE": str(self.folder), **self.environ}
-        options.parent = object()  # type: ignore[assignment]  # as under twistd: errors are raised
         options.parseOptions(list(argv))
         return options
 
