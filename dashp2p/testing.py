@@ -152,7 +152,7 @@ class MemoryPeer:
         self.public_key = public_bytes(self.key)
         self.peer_id = peer_id(self.public_key)
         self._clock = clock = swarm.clock
-        web = MemoryWeb()
+        self.web = web = MemoryWeb()
         web.sites[ORIGIN] = swarm.origin
         web.sites[TRACKER] = swarm.tracker.site(self.host)
         http = memory_client(web)

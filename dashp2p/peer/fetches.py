@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from dashp2p.content.blocks import HASH_BYTES, hash_blocks
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from dashp2p.peer.engine import Engine
 
 log = Logger()
+
+ANSWERED = 200
+"""The status of an origin that did answer, but not with the truth. (Is it being replaced?)"""
+MIN_SAMPLE_BYTES = 64 * 1024
+"""Smaller fetches measure delay, not rate."""
 
 
 class OriginFetches:
@@ -32,8 +39,15 @@ class OriginFetches:
         if incoming is None:
             return
         log.debug("{path} from the origin: {why}", path=command.entry.path, why=command.why)
-        job = self._engine.own(self._fetch_blocks(incoming, command), "a fetch from the origin")
-        incoming.fetches.append(job)
+        jobs: list[Deferred[None]] = []
+
+        def all_came() -> None:
+            """There is nothing left to break off; the connection is to be used again."""
+            incoming.fetches = [job for job in incoming.fetches if job not in jobs]
+
+        work = self._fetch_blocks(incoming, command, all_came)
+        jobs.append(self._engine.own(work, "a fetch from the origin"))
+        incoming.fetches += jobs
         covers_index = command.entry.position == 0
         if incoming.proof.needs_hashes and incoming.hashes_fetch is None and not covers_index:
             incoming.hashes_fetch = self._engine.own(
@@ -48,7 +62,9 @@ class OriginFetches:
         if incoming.hashes_fetch is not None:
             incoming.hashes_fetch.cancel()
 
-    async def _fetch_blocks(self, incoming: Incoming, command: do.FetchOrigin) -> None:
+    async def _fetch_blocks(
+        self, incoming: Incoming, command: do.FetchOrigin, all_came: Callable[[], None]
+    ) -> None:
         entry = command.entry
         first, count = command.first, command.count
         start = entry.block_offset(first)
@@ -72,6 +88,8 @@ class OriginFetches:
                 piece = bytes(pending[:length])
                 del pending[:length]
                 at, block = block, block + whole
+                if block > last:
+                    all_came()
                 self._engine.arrived(incoming, None, at, piece)
 
         blocks = from_range(first, count)
@@ -79,13 +97,8 @@ class OriginFetches:
             whole_file = start == 0 and end == entry.size_bytes
             await self._origin.fetch(entry.path, start, end - start, whole_file, take)
             self._origin_answers(True)
-            took_s = max(0.001, self._engine.now - began_at)
-            sample = (end - start) * 8 / took_s
-            state = self._engine.node.state
-            if end - start > 64 * 1024:
-                state.origin_rate_bps += 0.5 * (sample - state.origin_rate_bps)
-            if entry.position == 0:
-                self._prove_index(incoming)
+            self._measure(end - start, self._engine.now - began_at)
+            await self._prove(incoming, blocks)
         except OriginError as error:
             if self._engine.incoming.get(entry.position) is not incoming:
                 return  # it came from elsewhere meanwhile, and the fetch was broken off for that
@@ -99,6 +112,26 @@ class OriginFetches:
     def _origin_answers(self, reachable: bool) -> None:
         self._engine.origin_reachable = reachable
         self._engine.node.origin_reachable(reachable, self._engine.now)
+
+    def _measure(self, size_bytes: int, took_s: float) -> None:
+        if size_bytes > MIN_SAMPLE_BYTES:
+            state = self._engine.node.state
+            sample = size_bytes * 8 / max(0.001, took_s)
+            state.origin_rate_bps += 0.5 * (sample - state.origin_rate_bps)
+
+    async def _prove(self, incoming: Incoming, blocks: int) -> None:
+        """Wait until what was fetched is proven. Raises OriginError when it is not true.
+
+        Blocks may come before their hashes; they count as under way until those are here, or they
+        would be fetched again.
+        """
+        if incoming.entry.position == 0:
+            self._prove_index(incoming)
+        elif incoming.proof.needs_hashes and incoming.hashes_fetch is not None:
+            await incoming.hashes_fetch
+        if blocks & ~incoming.assembly.have:
+            incoming.proof.forget(None)
+            raise OriginError("what the origin gave is not what it signed", ANSWERED)
 
     async def _fetch_hashes(self, incoming: Incoming) -> None:
         entry = incoming.entry
@@ -117,6 +150,7 @@ class OriginFetches:
         self._engine.records.proof_bytes += size
         if not self._engine.learn_hashes(incoming, b"".join(pieces)):
             log.error("the origin's hashes of {path} do not fit its index", path=entry.path)
+            incoming.hashes_fetch = None
         self._engine.run()
 
     def _prove_index(self, incoming: Incoming) -> None:
@@ -125,7 +159,4 @@ class OriginFetches:
             return
         waiting = incoming.proof.waiting_blocks()
         data = b"".join(waiting[block] for block in sorted(waiting))
-        if not self._engine.learn_hashes(
-            incoming, hash_blocks(data, incoming.entry.block_size_bytes)
-        ):
-            raise OriginError("the index is not the one that was signed; is it being replaced?")
+        self._engine.learn_hashes(incoming, hash_blocks(data, incoming.entry.block_size_bytes))

@@ -6,7 +6,8 @@ from hashlib import sha256
 
 from dashp2p.content.index import BLOCKS_NAME
 from dashp2p.content.signature import INDEX_NAME
-from dashp2p.testing import MemoryFilm, MemorySwarm
+from dashp2p.peer.fakeweb import Answer, Asked
+from dashp2p.testing import ORIGIN, MemoryFilm, MemorySwarm
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import (
     Data,
@@ -247,6 +248,71 @@ class OriginTroubleTests(SwarmTestCase):
         viewing = self.swarm.add_peer(indexed=False).play(INDEX_NAME)
         self.swarm.advance(5.0)
         self.assertEqual(viewing.data, b"")
+
+    def test_a_fetch_that_completes_a_segment_leaves_the_connection_open(self) -> None:
+        self.peer.play(SEGMENT)
+        self.swarm.advance(1.0)
+        self.assertEqual([response.closed for response in self.origin.responses], [False, False])
+
+    def test_the_origins_rate_is_measured(self) -> None:
+        self.origin.chunk_s = 0.1
+        before = self.peer.node.state.origin_rate_bps
+        self.peer.play(SEGMENT)
+        self.swarm.advance(5.0)
+        self.assertNotEqual(self.peer.node.state.origin_rate_bps, before)
+
+    def test_an_origin_that_comes_back_is_called_reachable(self) -> None:
+        self.origin.away = True
+        viewing = self.peer.play(SEGMENT)
+        self.swarm.until(lambda: viewing.failed is not None)
+        self.origin.away = False
+        viewing = self.peer.play(SEGMENT)
+        self.swarm.until(lambda: viewing.whole)
+        self.assertTrue(self.peer.engine.origin_reachable)
+        self.assertFalse(self.peer.node.state.origin_away)
+
+    def test_false_bytes_of_the_origin_are_fetched_again_only_after_a_pause(self) -> None:
+        self.origin.files[SEGMENT] = DATA[:50_000] + bytes(len(DATA) - 50_000)
+        self.peer.play(SEGMENT)
+        self.swarm.advance(5.0)
+        self.assertLess(len(self.origin.asked_for(SEGMENT)), 30)
+
+    def test_with_false_hashes_the_origin_is_asked_again_only_after_a_pause(self) -> None:
+        self.origin.files[BLOCKS_NAME] = bytes(len(FILM.files[BLOCKS_NAME]))
+        self.peer.play(SEGMENT)
+        self.swarm.advance(5.0)
+        self.assertLess(len(self.origin.asked_for(SEGMENT)), 30)
+        self.origin.files[BLOCKS_NAME] = FILM.files[BLOCKS_NAME]
+        again = self.peer.play(SEGMENT)
+        self.swarm.until(lambda: again.whole)
+        self.assert_played(again)
+
+    def test_a_short_index_that_is_not_the_signed_one_is_asked_again_only_after_a_pause(
+        self,
+    ) -> None:
+        other = MemoryFilm.make(segments=3, seed=2)
+        self.origin.files[INDEX_NAME] = other.files[INDEX_NAME]
+        peer = self.swarm.add_peer(indexed=False)
+        peer.play(INDEX_NAME)
+        self.swarm.advance(5.0)
+        self.assertLess(len(self.origin.asked_for(INDEX_NAME)), 30)
+
+    def test_slow_hashes_do_not_cost_a_second_copy(self) -> None:
+        film = MemoryFilm.make(segments=2, segment_bytes=20_000)
+        swarm = MemorySwarm(film)
+        peer = swarm.add_peer()
+        delayed = swarm.origin
+
+        def site(asked: Asked) -> Answer:
+            delayed.latency_s = 0.06 if asked.path.endswith(BLOCKS_NAME) else 0.02
+            return delayed(asked)
+
+        peer.web.sites[ORIGIN] = site
+        viewing = peer.play(SEGMENT)
+        swarm.advance(2.0)
+        self.assertEqual(viewing.data, film.files[SEGMENT])
+        self.assertEqual(delayed.sent_bytes(SEGMENT), len(film.files[SEGMENT]))
+        swarm.stop()
 
     def test_a_long_index_that_does_not_match_its_signature_is_refused(self) -> None:
         film = MemoryFilm.make(segments=400, segment_bytes=3000)
