@@ -18,6 +18,8 @@ class SimFigures:
     distinct_bytes: int
     delivered_bytes: int
     copies: float | None
+    copies_needed: float | None
+    """What would have left it if nothing were fetched that a living peer had or was fetching."""
     offload: float | None
     offload_limit: float
     startup_median_s: float | None
@@ -35,7 +37,10 @@ class SimFigures:
     hedges: int
     rescues: int
     upload_jain: float | None
-    origin_by_why: dict[str, int]
+    fetched: dict[str, int]
+    """From the origin, by reason."""
+    avoidable: dict[str, int]
+    """The part of that which some living peer had, or was fetching."""
     simulated_s: float
     took_s: float
     steps: int
@@ -54,14 +59,11 @@ def figures(sim: Simulation) -> SimFigures:
     rates = [p.mean_bitrate_bps for p in stayed if p.mean_bitrate_bps is not None]
     media = sum(peer.tally.peers_bytes + peer.tally.origin_bytes for peer in peers)
     counts = sim.tracker.leases.counts
-    whys: dict[str, int] = {}
-    for peer in peers:
-        for why, size in peer.tally.whys.items():
-            whys[why] = whys.get(why, 0) + size
     return SimFigures(
         egress_bytes=egress,
         distinct_bytes=distinct,
         delivered_bytes=delivered,
+        copies_needed=measure.share(egress - sum(sim.avoidable.values()), distinct),
         copies=measure.copies_per_segment(egress, distinct),
         offload=measure.offload(egress, delivered),
         offload_limit=measure.offload_limit(len(players)),
@@ -88,7 +90,8 @@ def figures(sim: Simulation) -> SimFigures:
                 if peer.alive
             ]
         ),
-        origin_by_why=whys,
+        fetched=sim.fetched,
+        avoidable=sim.avoidable,
         simulated_s=sim.clock.now,
         took_s=sim.took_s,
         steps=sim.clock.steps,

@@ -91,8 +91,6 @@ class Tally:
     deliveries: int = 0
     hedges: int = 0
     rescues: int = 0
-    whys: dict[str, int] = field(factory=dict)
-    """Bytes fetched from the origin, by reason."""
     unplayed: dict[int, int] = field(factory=dict)
     """Segments that came without anybody waiting, by position: their size."""
 
@@ -128,6 +126,8 @@ class Peer:
     """Bit p for each whole, verified segment."""
     incoming: dict[int, Incoming] = field(factory=dict)
     completed: Callable[[Entry], None] = field(default=lambda entry: None)
+    on_fetch: Callable[[Peer, Entry, int, str], None] | None = None
+    """Called before these blocks are fetched from the origin for that reason."""
     after_step: Callable[[Peer], None] | None = None
     """Called when it has done all that follows from an event."""
     _running: bool = False
@@ -378,6 +378,12 @@ class Peer:
         incoming = self.incoming.get(entry.position)
         return 0 if incoming is None else incoming.verified
 
+    def has_or_fetches(self, entry: Entry) -> int:
+        """The blocks that are here or on their way from the origin."""
+        incoming = self.incoming.get(entry.position)
+        fetched = 0 if incoming is None else incoming.delivery.origin
+        return self._verified(entry) | fetched
+
     def _has_hashes(self, entry: Entry) -> bool:
         incoming = self.incoming.get(entry.position)
         return self.is_here(entry) or (incoming is not None and incoming.proven)
@@ -404,7 +410,8 @@ class Peer:
             return
         entry, blocks = command.entry, from_range(command.first, command.count)
         size = size_of(entry, blocks)
-        self.tally.whys[command.why] = self.tally.whys.get(command.why, 0) + size
+        if self.on_fetch is not None:
+            self.on_fetch(self, entry, blocks, command.why)
         began_at = self.clock.now
 
         def took(block: int) -> None:

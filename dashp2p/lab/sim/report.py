@@ -15,6 +15,7 @@ Shown = Callable[[SimFigures], float | None]
 LINES: tuple[tuple[str, Shown, str], ...] = (
     ("egress, MB", lambda f: f.egress_bytes / 1e6, ".1f"),
     ("copies (CPS)", lambda f: f.copies, ".3f"),
+    ("copies that were needed", lambda f: f.copies_needed, ".3f"),
     ("offload", lambda f: f.offload, ".3f"),
     ("offload at most", lambda f: f.offload_limit, ".3f"),
     ("start-up median, s", lambda f: f.startup_median_s, ".2f"),

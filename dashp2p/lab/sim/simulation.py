@@ -8,21 +8,22 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
+from dashp2p.content.entry import Entry
 from dashp2p.lab.scenario import (
     FAR_ROUND_TRIP_S,
     PEER_ROUND_TRIP_S,
-    Ending,
     Scenario,
     Variant,
     Visit,
 )
 from dashp2p.lab.sim.clock import Clock
+from dashp2p.lab.sim.departures import Departures
 from dashp2p.lab.sim.exchange import Listeners
 from dashp2p.lab.sim.film import LADDER_BPS, Film, make_film
 from dashp2p.lab.sim.flow import Path
 from dashp2p.lab.sim.membership import Membership
 from dashp2p.lab.sim.origin import HttpClient, Origin
-from dashp2p.lab.sim.peer import Peer
+from dashp2p.lab.sim.peer import Peer, size_of
 from dashp2p.lab.sim.pipes import Host, Wiring
 from dashp2p.lab.sim.player import Player
 from dashp2p.lab.sim.proxy import DirectProxy, PeerProxy
@@ -56,7 +57,7 @@ class Settings:
 
 @define(eq=False)
 class Seat:
-    """One visit: host, player, and (with peers) the peer between them."""
+    """One visit: host, player, and (with peers) the peer between them. `left`: it is over."""
 
     visit: Visit
     host: Host
@@ -83,6 +84,11 @@ class Simulation:
     rng: random.Random = field(init=False)
     opens_at: float = 0.0
     """When the first viewer may come."""
+    departures: Departures = field(init=False)
+    fetched: dict[str, int] = field(factory=dict)
+    """Bytes that peers began to fetch from the origin, by reason."""
+    avoidable: dict[str, int] = field(factory=dict)
+    """Those of them that another living peer had, or was fetching."""
     took_s: float = 0.0
     """Real time of the run."""
     after_step: Callable[[Peer], None] | None = None
@@ -105,6 +111,7 @@ class Simulation:
         self.origin = Origin(origin)
         tracker = Host.make("tracker", TRACKER_BPS, TRACKER_BPS, max(0.0, far_s))
         self.tracker = Tracker(tracker, random.Random(f"tracker {settings.seed}"), self._time)
+        self.departures = Departures(self)
         self.opens_at = 0.0 if scenario.cold else LEAD_S
         for number, visit in enumerate(scenario.visits(settings.variant, settings.seed), 1):
             self._seat(number, visit)
@@ -134,8 +141,7 @@ class Simulation:
             self.clock.post(at + (COLD_S if scenario.cold else 0.0), self._start_player, seat)
         else:
             self.clock.post(at, self._start_direct, seat)
-        if visit.leaves_s is not None:
-            self.clock.post(self.opens_at + visit.leaves_s, self._leave, seat)
+        self.departures.plan(seat)
 
     def _start_peer(self, seat: Seat, number: int) -> None:
         if seat.left:
@@ -158,6 +164,7 @@ class Simulation:
             upload_limit_bps=limit_bps,
         )
         peer.eager_hashes = settings.eager_hashes
+        peer.on_fetch = self._count_fetch
         peer.after_step = self.after_step
         client = TrackerClient(self.path, self.wiring, seat.host, self.tracker, peer.peer_id)
         peer_id_holder.append(client)
@@ -188,26 +195,24 @@ class Simulation:
             at = self.opens_at + scenario.tracker_killed_at_s
             self.clock.post(at, self.tracker.host.kill)
 
-    def _leave(self, seat: Seat) -> None:
-        seat.left = True
-        if seat.player is not None:
-            seat.player.stop()
-        match seat.visit.ending:
-            case Ending.KILL:
-                if seat.peer is not None:
-                    seat.peer.vanish()
-                seat.host.kill()
-            case Ending.STOP:
-                seat.host.frozen = True
-            case Ending.CUT:
-                seat.host.cut = True
+    def _count_fetch(self, peer: Peer, entry: Entry, blocks: int, why: str) -> None:
+        """Was that fetch needed? Not where somebody who lives has the blocks or gets them."""
+        had = 0
+        for seat in self.seats:
+            other = seat.peer
+            if other is not None and other is not peer and not seat.left and other.alive:
+                had |= other.has_or_fetches(entry)
+            if other is peer and seat.left:
+                return  # cut off: nothing of it leaves the origin
+        self.fetched[why] = self.fetched.get(why, 0) + size_of(entry, blocks)
+        self.avoidable[why] = self.avoidable.get(why, 0) + size_of(entry, blocks & had)
 
     # --- running ----------------------------------------------------------------------------
 
     @property
     def over(self) -> bool:
         """Whether everybody who stays has seen the film."""
-        return all(
+        return self.settings.scenario.churn is None and all(
             seat.left
             or seat.visit.leaves_s is not None
             or (seat.player is not None and seat.player.finished_at is not None)
@@ -218,6 +223,8 @@ class Simulation:
     def ends_at(self) -> float:
         """When it ends at the latest."""
         scenario = self.settings.scenario
+        if scenario.churn is not None:  # the film's length is the experiment's
+            return self.opens_at + scenario.film_s
         last = max(seat.visit.arrives_s for seat in self.seats if seat.visit.leaves_s is None)
         return self.opens_at + last + scenario.film_s + self.settings.grace_s
 
@@ -227,6 +234,9 @@ class Simulation:
         if self.watch is not None:
             self.clock.post(0.0, self._watch)
         self.clock.run_until(self.ends_at, lambda: self.over)
+        for seat in self.seats:
+            if seat.player is not None:
+                seat.player.stop()
         self.took_s = time.perf_counter() - began
 
     def _watch(self) -> None:
