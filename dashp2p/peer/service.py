@@ -41,7 +41,7 @@ from dashp2p.peer.presentation import KnownOrigins, Presentation
 from dashp2p.peer.proxy import DashResource
 from dashp2p.peer.sessions import Sessions
 from dashp2p.peer.stats import Stats
-from dashp2p.peer.tracker_client import TrackerClient
+from dashp2p.peer.tracker_client import TrackerClient, TrackerError
 from dashp2p.store.blockstore import BlockStore
 from dashp2p.store.disk import RealDisk
 from dashp2p.store.errors import StoreBusy, StoreError
@@ -108,7 +108,9 @@ class PeerService(Service):
         self.stopping = False
         self._reactor = reactor
         self._rng = rng
-        self._policy = Policy.without(settings.ablations)
+        # Without a tracker there is nobody to lease from, and nobody who could know us.
+        alone = frozenset() if settings.tracker_url else frozenset({"no-lease"})
+        self._policy = Policy.without(settings.ablations | alone)
         self._membership: Membership | None = None
         self._index_coming: Incoming | None = None
         self._jobs: set[Deferred[Any]] = set()
@@ -362,6 +364,8 @@ class PeerService(Service):
     async def _lease(self, call: CallTracker) -> list[Grant]:
         signature = self.presentation.signature
         if signature is None or self._membership is None:
+            if call.wants:
+                raise TrackerError("no tracker is known yet")
             return []
         return await self._tracker.lease(signature.swarm_id, call)
 
