@@ -21,12 +21,6 @@ from dashp2p.lab.loss import Loss, LossModel
 QUEUE_S = 0.2
 """What a home router's buffer holds: 200 ms at the link's rate."""
 
-_ARP = b"\x08\x06"
-_ARP_REQUEST = b"\x00\x01"
-_ARP_HEAD = (
-    b"\x08\x06\x00\x01\x08\x00\x06\x04\x00\x02"  # EtherType, Ethernet, IPv4, 6, 4, reply (RFC 826)
-)
-
 
 @frozen
 class PortSpec:
@@ -103,7 +97,6 @@ class Fabric:
     seed: int
     _ports: list[_Port] = field(init=False, factory=list)
     _macs: dict[str, dict[bytes, int]] = field(init=False, factory=dict)
-    _arp: dict[str, dict[bytes, bytes]] = field(init=False, factory=dict)
     _way: list[list[tuple[float, float]]] = field(init=False, factory=list)
     _last: dict[tuple[int, int], float] = field(init=False, factory=dict)
     _heap: list[tuple[float, int, int, bytes]] = field(init=False, factory=list)
@@ -121,7 +114,6 @@ class Fabric:
             )
             self._ports.append(port)
             self._macs.setdefault(spec.lan, {})[spec.mac] = index
-            self._arp.setdefault(spec.lan, {})[ip_bytes(spec.ip)] = spec.mac
         ways = {frozenset((way.a, way.b)): (way.delay_s, way.jitter_s) for way in self.delays}
         for one in self.specs:
             row = [
@@ -143,9 +135,6 @@ class Fabric:
             counters.sent_bytes += size
             if not port.connected:
                 counters.cut += 1
-                continue
-            if frame[12:14] == _ARP:
-                self._answer_arp(now, port, frame)
                 continue
             if free < now:
                 free = now
@@ -224,16 +213,6 @@ class Fabric:
         at = max(at + self._rng.random() * jitter, self._last.get((index, other), 0.0))
         self._last[index, other] = at
         return at
-
-    def _answer_arp(self, now: float, port: _Port, frame: bytes) -> None:
-        # Answered here, free of loss and delay: no path across the internet has ARP in it, and with
-        # 10 % loss a lost ARP would stall a host for a second. Also spares fifty hosts' broadcasts.
-        mac = self._arp[port.spec.lan].get(frame[38:42])
-        if frame[20:22] != _ARP_REQUEST or mac is None or mac == port.spec.mac:
-            return
-        reply = frame[6:12] + mac + _ARP_HEAD + mac + frame[38:42] + frame[22:28] + frame[28:32]
-        self._sequence += 1
-        heappush(self._heap, (now, self._sequence, ~port.index, reply))
 
 
 def _per_byte(rate_bps: float) -> float:

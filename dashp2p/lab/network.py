@@ -105,7 +105,7 @@ class Network:
                 netns.create(namespace)
         self._start_switch(placed)
         for spec, device in placed:
-            self._configure(spec, device)
+            self._configure(spec, device, [other for other, _ in placed if other.lan == spec.lan])
         for nat in self.nats:
             self._masquerade(nat)
 
@@ -143,18 +143,25 @@ class Network:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _configure(self, spec: PortSpec, device: str) -> None:
+    def _configure(self, spec: PortSpec, device: str, lan: Sequence[PortSpec]) -> None:
         namespace = self._namespaces[spec.name]
         with netns.inside(namespace):
             netns.sysctl("net.ipv4.tcp_congestion_control", self.congestion_control)
             if Path("/proc/sys/net/ipv6").is_dir():
                 netns.sysctl("net.ipv6.conf.all.disable_ipv6", "1")
-        mac = ":".join(f"{byte:02x}" for byte in spec.mac)
         batch = [
-            f"link set {device} address {mac} txqueuelen {TRANSMIT_QUEUE_FRAMES}",
+            f"link set {device} address {_text(spec.mac)} txqueuelen {TRANSMIT_QUEUE_FRAMES}",
             f"address add {spec.ip}/{PREFIX_LENGTH} dev {device}",
             "link set lo up",
             f"link set {device} up",
+        ]
+        # Written down, not asked for by ARP: no path across the internet has that in it, a lost
+        # answer would stall a host for a second, and fifty hosts' tables exceed what the kernel
+        # keeps for all namespaces together (gc_thresh3), which doesn't count permanent entries.
+        batch += [
+            f"neighbour add {other.ip} lladdr {_text(other.mac)} dev {device} nud permanent"
+            for other in lan
+            if other is not spec
         ]
         gateway = next((nat.inside.ip for nat in self.nats if nat.inside.lan == spec.lan), None)
         if gateway is not None and gateway != spec.ip:
@@ -176,3 +183,7 @@ class Network:
         subprocess.run(
             netns.command(namespace, ["nft", "-f", "-"]), input=rules, text=True, check=True
         )
+
+
+def _text(mac: bytes) -> str:
+    return ":".join(f"{byte:02x}" for byte in mac)

@@ -7,7 +7,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -39,6 +39,7 @@ HEAD_START_S = 1.0
 """Between the last preparation and the first viewer: what preparation stirred up has settled."""
 
 READY_TIMEOUT_S = 90.0
+START_AT_ONCE = 6
 DAEMON_LEAD_S = 5.0
 """How long before its viewer somebody who joins later starts a peer, on a busy machine."""
 
@@ -155,14 +156,16 @@ class Run:
         self._egress_base = self._stage.egress_bytes()
         early = [visit for visit in self._visits if self._comes_early(visit)]
         if self.variant is Variant.PEERS:
-            for visit in early:
-                self._start_peer(visit.host)
-            for visit in early:
-                self._await_peer(visit.host)
-        for visit in early:
-            self._start_viewer(visit.host)
-        for visit in early:
-            self._await_prepared(self._viewers[visit.host])
+            for batch in _batches(early):
+                for visit in batch:
+                    self._start_peer(visit.host)
+                for visit in batch:
+                    self._await_peer(visit.host)
+        for batch in _batches(early):
+            for visit in batch:
+                self._start_viewer(visit.host)
+            for visit in batch:
+                self._await_prepared(self._viewers[visit.host])
         self._begin = time.monotonic() + HEAD_START_S
         self._at(0.0, self._note_first_cpu)
         self._plan(early)
@@ -406,6 +409,11 @@ class Run:
             if note not in self._notes:
                 self._notes.append(note)
             return None
+
+
+def _batches(visits: Sequence[Visit]) -> list[Sequence[Visit]]:
+    """So many that their interpreters' starts don't make each other late."""
+    return [visits[at : at + START_AT_ONCE] for at in range(0, len(visits), START_AT_ONCE)]
 
 
 class _MachineLoad:

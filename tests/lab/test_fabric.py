@@ -136,22 +136,6 @@ class WayTests(SynchronousTestCase):
         self.assertRaises(KeyError, fabric(A).connect, "nobody", False)
 
 
-class ArpTests(SynchronousTestCase):
-    def test_it_is_answered_with_the_owners_address_whatever_the_link_loses(self) -> None:
-        lossy = evolve(A, loss=Loss(0.99), uplink_bps=100)
-        network = fabric(lossy, B)
-        request = (
-            b"\xff" * 6 + A.mac + b"\x08\x06\x00\x01\x08\x00\x06\x04\x00\x01"
-            + A.mac + bytes([10, 77, 0, 1]) + bytes(6) + bytes([10, 77, 0, 2])
-        )  # fmt: skip
-        network.accept(0.0, 0, [request])
-        [(index, reply)] = network.release(0.0)
-        self.assertEqual(index, 0)
-        self.assertEqual(reply[:12], A.mac + B.mac)
-        self.assertEqual(reply[20:32], b"\x00\x02" + B.mac + bytes([10, 77, 0, 2]))
-        self.assertEqual(reply[32:42], A.mac + bytes([10, 77, 0, 1]))
-
-
 class LossTests(SynchronousTestCase):
     def _pattern(self, loss: Loss, seed: int = 1, frames: int = 20_000) -> list[bool]:
         network = fabric(evolve(A, loss=loss), B, seed=seed)
