@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _die_with_parent() -> None:
-    # A run that is itself killed leaves nothing behind: the kernel ends its programs.
+    # A run that is itself killed leaves nothing behind: the kernel ends its programs. Only Linux
+    # has this; elsewhere a killed run's programs are found by their ports.
+    if sys.platform != "linux":
+        return
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
