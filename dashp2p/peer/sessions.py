@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -83,8 +82,7 @@ class Sessions:
 
 
 def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def read_qoe(beacon: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +104,7 @@ def read_qoe(beacon: Mapping[str, Any]) -> dict[str, Any]:
         if value is None and name in NULLABLE:
             qoe[name] = None
             continue
-        if not _is_number(value) or not 0 <= value <= limit:
+        if not _is_number(value) or not 0 <= value <= limit:  # which no NaN is
             raise QoeRefused(f"{name} must be a number from 0 to {limit:g}")
         qoe[name] = value
     return qoe

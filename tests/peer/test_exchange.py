@@ -267,15 +267,17 @@ class DoubleLinkTests(ExchangeTestCase):
     """Two peers that dial each other at once keep one link: the one that the lower id dialled."""
 
     def test_of_two_links_at_once_the_lower_ids_own_stays(self) -> None:
-        lower, higher = sorted(("me", "other"), key=id_of)
-        other = self.exchange("other")
-        self.me.dial([self.address("other")])
-        other.dial([self.address("me")])
-        self.advance(3.0)
-        by_name = {"me": self.me, "other": other}
-        self.assertTrue(by_name[lower].links[id_of(higher)].dialled)
-        self.assertFalse(by_name[higher].links[id_of(lower)].dialled)
-        self.assertEqual(self._open_connections(), 1)
+        names = [f"other {number}" for number in range(8)]
+        self.assertEqual({id_of("me") < id_of(name) for name in names}, {True, False})
+        for name in names:
+            other = self.exchange(name)
+            self.me.dial([self.address(name)])
+            other.dial([self.address("me")])
+            self.advance(3.0)
+            mine_is_lower = id_of("me") < id_of(name)
+            self.assertEqual(self.me.links[id_of(name)].dialled, mine_is_lower)
+            self.assertEqual(other.links[id_of("me")].dialled, not mine_is_lower)
+        self.assertEqual(self._open_connections(), len(names))
         self.assertEqual(self.events.said[-1][0], "opened")
 
     def test_it_is_the_same_when_one_link_was_there_before(self) -> None:

@@ -65,6 +65,11 @@ class GreetingTests(LinkTestCase):
         self.assertEqual(self.link.peer_id, id_of("remote"))
         self.assertIn(Have(8, 0b101), self.remote.events)
 
+    def test_before_that_it_is_ready_for_nothing(self) -> None:
+        self.remote.send(hello_of("remote"))
+        self.advance(1.0)
+        self.assertEqual(self.owner.times_ready, 0)
+
     def test_frames_in_the_packet_that_opens_the_link_are_passed_on(self) -> None:
         self.remote.send(hello_of("remote"))
         self.advance()

@@ -220,7 +220,8 @@ class AnswerTests(TrackerTestCase):
         self.assertIn("502", self.refused(self.announcing()))
 
     def test_an_answer_without_end_is_cut(self) -> None:
-        self.says(b" " * (MAX_TRACKER_BYTES + 1))
+        raw = json.dumps(ANNOUNCED).encode()
+        self.says(raw + b" " * (MAX_TRACKER_BYTES - len(raw) + 1))
         self.refused(self.announcing())
 
     def test_an_answer_up_to_the_bound_is_read(self) -> None:
@@ -229,9 +230,10 @@ class AnswerTests(TrackerTestCase):
         self.announce()
 
     def test_redirects_are_not_followed(self) -> None:
-        self.says({}, code=307, headers={"Location": "http://169.254.169.254/"})
-        self.refused(self.announcing())
-        self.assertEqual(len(self.asked), 1)
+        for code in (302, 303, 307):
+            self.says({}, code=code, headers={"Location": "http://tracker.test/elsewhere"})
+            self.refused(self.announcing())
+        self.assertEqual({asked.path for asked in self.asked}, {"/announce"})
 
     def test_a_tracker_that_is_away(self) -> None:
         self.assertIn("does not answer", self.refused(self.announcing()))
