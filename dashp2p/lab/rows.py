@@ -128,8 +128,13 @@ def with_player(scenario: Scenario, player: Player) -> Scenario:
     """The same scenario with another kind of viewer."""
     if player is not Player.DASHJS:
         return evolve(scenario, player=player)
+    viewers = min(BROWSERS, scenario.peers)
     return evolve(
-        scenario, player=player, peers=min(BROWSERS, scenario.peers), ladder=BROWSER_LADDER
+        scenario,
+        title=f"{scenario.title} (but {viewers} viewers, dash.js)",
+        player=player,
+        peers=viewers,
+        ladder=BROWSER_LADDER,
     )
 
 

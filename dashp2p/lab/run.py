@@ -266,6 +266,8 @@ class Run:
     def _sample(self) -> None:
         level = self._stage.egress_bytes() - self._egress_base
         self._samples.append(Sample(time.monotonic() - self._begin, level))
+        for viewer in self._viewers.values():
+            viewer.note_cpu()  # it may be gone when the run ends
 
     def _plan_leaving(self, visit: Visit, at_s: float) -> None:
         aimed = self.variant is Variant.PEERS and self.scenario.churn and self.scenario.churn.aimed
