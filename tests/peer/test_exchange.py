@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,6 +25,16 @@ from tests.peer.support import OTHER_SWARM, SWARM, Remote, hello_of, id_of
 
 PORT = 4001
 NEWS = Got((SegmentBlocks(1, 1),))
+
+
+class OneProtocol(Factory):
+    """Somebody who listens, and answers by hand."""
+
+    def __init__(self, protocol: Remote) -> None:
+        self.made = protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> Remote:
+        return self.made
 
 
 class Events:
@@ -279,6 +291,27 @@ class DoubleLinkTests(ExchangeTestCase):
             self.assertEqual(other.links[id_of("me")].dialled, not mine_is_lower)
         self.assertEqual(self._open_connections(), len(names))
         self.assertEqual(self.events.said[-1][0], "opened")
+
+    def test_the_lower_ids_own_stays_whichever_is_greeted_first(self) -> None:
+        lower = next(name for name in "abcdefgh" if id_of(name) < id_of("me"))
+        for first in ("mine", "theirs"):
+            with self.subTest(first=first):
+                mine, theirs = Remote(), self.stranger()
+                assert theirs is not None
+                self.network.listen("127.0.0.9", PORT, OneProtocol(mine))
+                self.me.dial([Address(id_of(lower), "127.0.0.9", PORT)])
+                self.advance()
+                for remote in (mine, theirs):
+                    remote.send(hello_of(lower))
+                self.advance()
+                for remote in (mine, theirs) if first == "mine" else (theirs, mine):
+                    remote.send(Have(4, 0))
+                    self.advance()
+                self.assertFalse(self.me.links[id_of(lower)].dialled)
+                self.advance(3.0)
+                self.assertEqual((mine.lost, theirs.lost), (True, False))
+                self.me.close()
+                self.advance()
 
     def test_it_is_the_same_when_one_link_was_there_before(self) -> None:
         for first in ("me", "other"):
