@@ -139,9 +139,12 @@ class Neighbourhood:
             return incoming.proof.hashes.hashes
         hashes = self._engine.store.hashes(entry.digest)
         if hashes is None and self._engine.is_here(entry):
-            hashes = hash_blocks(
-                self._engine.read(entry, 0, entry.size_bytes), entry.block_size_bytes
-            )
+            try:
+                data = self._engine.read(entry, 0, entry.size_bytes)
+            except StoreError as error:
+                log.info("{path} is not here after all: {why}", path=entry.path, why=str(error))
+                return None
+            hashes = hash_blocks(data, entry.block_size_bytes)
             if digest_of(hashes) != entry.digest:
                 return None
             self._engine.store.learn_hashes(entry.digest, hashes)

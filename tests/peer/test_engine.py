@@ -305,6 +305,22 @@ class DiskTests(SwarmTestCase):
         self.assertFalse(neighbour.has_whole(ENTRY.position))
         self.assertTrue(neighbour.has_whole(FILM.entry("chunk_0_3.m4s").position))
 
+    def test_a_neighbour_that_asks_for_what_is_damaged_is_told_that_it_is_not_here(self) -> None:
+        disk = FakeDisk()
+        peer = self.swarm.add_peer(disk=disk)
+        peer.play(SEGMENT)
+        self.swarm.advance(1.0)
+        asker = Liar(peer, b"asker")
+        disk.advance(60.0)
+        disk.corrupt(ENTRY.digest.hex())
+        peer.store._memory.discard(ENTRY.digest)
+        peer.store._hashes.discard(ENTRY.digest)
+        asker.send(Request(ENTRY.position, 0, 1000, hashes=True))
+        asker.send(Request(ENTRY.position, 0b1, 1000, hashes=True))
+        self.swarm.advance(0.5)
+        codes = [event.code for event in asker.events if isinstance(event, Reject)]
+        self.assertEqual(codes, [Code.NOT_HERE] * 2)
+
 
 class AblationTests(SwarmTestCase):
     def test_every_ablation_still_plays_the_true_film(self) -> None:
