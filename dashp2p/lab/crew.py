@@ -1,20 +1,18 @@
-"""The command lines of an experiment's programs: the daemons as anybody starts them, and
-players.
-"""
+"""What an experiment's programs are given: the daemons as anybody starts them, and players."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import frozen
 
 from dashp2p.lab.film import MPD_NAME, Film
+from dashp2p.lab.forking import Job
 from dashp2p.lab.scenario import Ablation, Player, Scenario
 from dashp2p.lab.stage import ORIGIN, TRACKER, Stage
 
 DAEMON = "dashp2p.lab.daemon"
+STARTER = "dashp2p.lab.starter"
 VIEWER = "dashp2p.lab.viewer"
 BROWSER = "dashp2p.lab.browser"
 FALSE_BYTES_STATUS = 3
@@ -33,14 +31,14 @@ class Crew:
     folder: Path
     ablations: frozenset[Ablation] = frozenset()
 
-    def origin(self) -> list[str]:
+    def origin(self) -> Job:
         arguments = ["--listen", self.stage.listen(ORIGIN), "--root", str(self.film.folder)]
         return self._daemon(ORIGIN, "dashp2p-origin", arguments)
 
-    def tracker(self) -> list[str]:
+    def tracker(self) -> Job:
         return self._daemon(TRACKER, "dashp2p-tracker", ["--listen", self.stage.listen(TRACKER)])
 
-    def peer(self, host: str, prepared: bool) -> list[str]:
+    def peer(self, host: str, prepared: bool) -> Job:
         """`prepared`: under the starter, so that it begins when it is told."""
         return self._daemon(
             host,
@@ -65,7 +63,7 @@ class Crew:
         names = ",".join(sorted(ablation.value for ablation in self.ablations))
         return {ABLATE_VARIABLE: names}  # empty too: a shell's own must not steer the run
 
-    def viewer(self, host: str, through_peer: bool) -> list[str]:
+    def viewer(self, host: str, through_peer: bool) -> Job:
         """A headless viewer, imported and waiting; behind the host's peer or straight at the
         origin.
         """
@@ -76,11 +74,11 @@ class Crew:
         if through_peer:
             extra += ["--verify-against", str(self.film.folder)]
         listening = ["--listening", base.removeprefix("http://")] if self.scenario.cold else []
-        return self.stage.command(
+        return self._prepared(
             host,
+            listening if through_peer else [],
+            VIEWER,
             [
-                *_starter([VIEWER], listening if through_peer else []),
-                VIEWER,
                 f"{base}/dash/{MPD_NAME}",
                 *("--buffer", f"{self.scenario.buffer_s:g}"),
                 *("--json", str(self.viewer_result(host))),
@@ -89,34 +87,24 @@ class Crew:
             ],
         )
 
-    def _browser(self, host: str, base: str, through_peer: bool) -> list[str]:
+    def _browser(self, host: str, base: str, through_peer: bool) -> Job:
         """The peer's own page, or dash.js as it comes in front of the origin."""
         where = [f"{base}/client/"] if through_peer else [f"{base}/dash/{MPD_NAME}", "--bare"]
         if self.scenario.cold and through_peer:
             where += ["--listening", base.removeprefix("http://")]
-        return self.stage.command(
-            host,
-            [
-                *(sys.executable, "-m", BROWSER, *where),
-                *("--film", str(self.film.folder)),
-                *("--json", str(self.viewer_result(host))),
-                *("--id", host),
-            ],
-        )
+        where += ["--film", str(self.film.folder), "--json", str(self.viewer_result(host))]
+        return Job(BROWSER, [*where, "--id", host], self.stage.namespace(host))
 
     def viewer_result(self, host: str) -> Path:
         return self.folder / f"viewer-{host}.json"
 
-    def _daemon(
-        self, host: str, plugin: str, arguments: list[str], prepared: bool = False
-    ) -> list[str]:
-        launch = [sys.executable, "-m", DAEMON]
+    def _daemon(self, host: str, plugin: str, arguments: list[str], prepared: bool = False) -> Job:
+        arguments = ["-n", "--pidfile=", plugin, *arguments]
         if prepared:
-            # The reactor's import has to wait: twistd chooses it.
-            launch = [*_starter([f"{plugin.replace('-', '.')}.tap"], []), DAEMON]
-        return self.stage.command(host, [*launch, "-n", "--pidfile=", plugin, *arguments])
+            imports = ["--import", f"{plugin.replace('-', '.')}.service"]
+            return self._prepared(host, imports, DAEMON, arguments)
+        return Job(DAEMON, arguments, self.stage.namespace(host))
 
-
-def _starter(imports: Iterable[str], options: list[str]) -> list[str]:
-    named = [argument for name in imports for argument in ("--import", name)]
-    return [sys.executable, "-m", "dashp2p.lab.starter", *named, *options]
+    def _prepared(self, host: str, options: list[str], module: str, arguments: list[str]) -> Job:
+        """A program that waits to be told when to begin."""
+        return Job(STARTER, [*options, module, *arguments], self.stage.namespace(host))

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Protocol
 
 from attrs import define, field
 
@@ -21,9 +21,11 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with_parent() -> None:
-    # A run that is itself killed leaves nothing behind: the kernel ends its programs. Only Linux
-    # has this; elsewhere a killed run's programs are found by their ports.
+def die_with_parent() -> None:
+    """From now on the kernel ends this process when the one that started it ends, so that a run
+    that is itself killed leaves nothing behind. Only Linux has this; elsewhere a killed run's
+    programs are found by their ports.
+    """
     if sys.platform != "linux":
         return
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -36,12 +38,35 @@ def python_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
+class Process(Protocol):
+    """What a program's handle has to do: subprocess.Popen, or a fork of an interpreter."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+
+    @property
+    def returncode(self) -> int | Any:
+        """None while it runs; negative: the signal that ended it."""
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """subprocess.TimeoutExpired when it doesn't end in time."""
+
+    def send_signal(self, sig: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+
 @define(eq=False)
 class Program:
     """One running program. Its output goes to a file, which is what to read when it failed."""
 
     name: str
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
     cpu_s: float = 0.0
 
@@ -63,6 +88,10 @@ class Program:
 
     def note_cpu(self) -> float:
         """CPU seconds used so far, as the kernel counts; the last known once it is gone."""
+        ended_cpu_s = getattr(self.process, "cpu_s", None)  # a fork's is told when it ends
+        if ended_cpu_s is not None:
+            self.cpu_s = ended_cpu_s
+            return self.cpu_s
         with contextlib.suppress(OSError, IndexError):
             stat = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
             self.cpu_s = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
@@ -96,9 +125,12 @@ class Programs:
                 cwd=self.logs,
                 env={**python_environment(), **(environment or {})},
                 start_new_session=True,  # Ctrl-C is for the run, which then ends these
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
-        program = Program(name, process, log)
+        return self.adopt(Program(name, process, log))
+
+    def adopt(self, program: Program) -> Program:
+        """End that one too, in its time."""
         self.started.append(program)
         return program
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -20,6 +20,7 @@ from dashp2p.lab import leftovers
 from dashp2p.lab.aim import Aim
 from dashp2p.lab.crew import Crew
 from dashp2p.lab.film import Film
+from dashp2p.lab.forking import ForkServer, Job
 from dashp2p.lab.measure import Sample
 from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.processes import Program, Programs
@@ -100,6 +101,7 @@ class Run:
     ablations: frozenset[Ablation] = frozenset()
     _visits: list[Visit] = field(init=False)
     _stage: AnyStage = field(init=False)
+    _forks: ForkServer = field(init=False)
     _programs: Programs = field(init=False)
     _crew: Crew = field(init=False)
     _peers: dict[str, Program] = field(init=False, factory=dict)
@@ -135,6 +137,7 @@ class Run:
                 self._stage = stack.enter_context(LoopbackStage(self.scenario, hosts, self.seed))
             else:
                 self._stage = stack.enter_context(NamespaceStage(self.scenario, hosts, self.seed))
+            self._forks = stack.enter_context(ForkServer(self.folder))
             self._programs = Programs(self.folder)
             stack.callback(self._programs.close)
             self._aim = Aim(len(self.film.index.entries))
@@ -147,11 +150,11 @@ class Run:
     # Preparation
 
     def _prepare(self) -> None:
-        origin = self._programs.start(ORIGIN, self._crew.origin())
+        origin = self._start(ORIGIN, self._crew.origin())
         self._await_daemon(ORIGIN, origin)
         if self.variant is Variant.PEERS:
             environment = self._crew.tracker_environment()
-            tracker = self._programs.start(TRACKER, self._crew.tracker(), environment)
+            tracker = self._start(TRACKER, self._crew.tracker(), environment)
             self._await_daemon(TRACKER, tracker)
         self._egress_base = self._stage.egress_bytes()
         early = [visit for visit in self._visits if self._comes_early(visit)]
@@ -198,14 +201,16 @@ class Run:
 
         self._at(visit.arrives_s - VIEWER_LEAD_S, viewer)
 
+    def _start(self, name: str, job: Job, environment: Mapping[str, str] | None = None) -> Program:
+        return self._programs.adopt(self._forks.start(name, job, environment))
+
     def _start_peer(self, host: str) -> None:
-        command = self._crew.peer(host, prepared=self.scenario.cold)
-        environment = self._crew.peer_environment()
-        self._peers[host] = self._programs.start(host, command, environment)
+        job = self._crew.peer(host, prepared=self.scenario.cold)
+        self._peers[host] = self._start(host, job, self._crew.peer_environment())
 
     def _start_viewer(self, host: str) -> None:
-        command = self._crew.viewer(host, self.variant is Variant.PEERS)
-        self._viewers[host] = self._programs.start(f"viewer-{host}", command)
+        job = self._crew.viewer(host, self.variant is Variant.PEERS)
+        self._viewers[host] = self._start(f"viewer-{host}", job)
 
     def _await_peer(self, host: str) -> None:
         if self.scenario.cold:

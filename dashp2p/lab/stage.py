@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -60,8 +59,8 @@ class Stage(Protocol):
     @property
     def tracker_url(self) -> str: ...
 
-    def command(self, host: str, arguments: Sequence[str]) -> list[str]:
-        """The command line that runs a program on a host."""
+    def namespace(self, host: str) -> str | None:
+        """The network namespace of a host's programs; None for this machine's own."""
 
     def listen(self, host: str) -> str:
         """What a daemon on that host listens on: an endpoint as Twisted writes it."""
@@ -166,8 +165,8 @@ class NamespaceStage:
     def tracker_url(self) -> str:
         return f"http://{self._net}.0.2:{TRACKER_PORT}"
 
-    def command(self, host: str, arguments: Sequence[str]) -> list[str]:
-        return self._network.command(host, arguments)
+    def namespace(self, host: str) -> str | None:
+        return self._network.namespace(host)
 
     def listen(self, host: str) -> str:
         if host in (ORIGIN, TRACKER):
@@ -259,8 +258,8 @@ class LoopbackStage:
     def tracker_url(self) -> str:
         return self.base_url(TRACKER)
 
-    def command(self, host: str, arguments: Sequence[str]) -> list[str]:
-        return list(arguments)
+    def namespace(self, host: str) -> str | None:
+        return None
 
     def listen(self, host: str) -> str:
         return f"tcp:{self._ports[host]}:interface=127.0.0.1"
