@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     add("--quantum", type=_size, help="largest piece on the network; larger is faster")
     add("--ablate", action="append", default=[], choices=[a.value for a in Ablation])
     add("--cold", action="store_true", help="daemons start with their players")
+    add("--eager-hashes", action="store_true", help="answer with hashes before the first block")
     add("--no-peers", action="store_true", help="everybody straight from the origin")
     add("--no-lone", action="store_true", help="without one viewer alone beside it")
     add("--no-checks", action="store_true", help="without looking at every invariant: faster")
@@ -85,6 +86,7 @@ def settings_of(options: argparse.Namespace, seed: int, variant: Variant) -> Set
         policy=Policy.without(frozenset(options.ablate)),
         ladder_bps=rates,
         block_size_bytes=options.block_size,
+        eager_hashes=options.eager_hashes,
         quantum_bytes=options.quantum or options.block_size,
     )
 

@@ -75,6 +75,7 @@ class PeerProxy:
 
         self._open[asked] = answered
         if peer.want(entry, deadline_s, answered):
+            del self._open[asked]
             peer.tally.unplayed.pop(entry.position, None)
             peer.clock.call_later(0.0, lambda: answered(True))
 
