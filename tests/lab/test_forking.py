@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -10,8 +11,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import ClassVar
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -32,19 +33,23 @@ sys.exit(int(sys.argv[2]))
 """
 
 
-class ForkServerTests(SynchronousTestCase):
-    folder: ClassVar[Path]
-    server: ClassVar[ForkServer]
+@cache
+def shared_server() -> ForkServer:
+    """One for all tests: its imports take most of a second. It ends with this process."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "odd_program.py").write_text(_PROGRAM)
+    paths = os.pathsep.join([str(folder), python_environment()["PYTHONPATH"]])
+    with mock.patch.dict(os.environ, {"PYTHONPATH": paths}):
+        server = ForkServer(folder).__enter__()
+    atexit.register(server.__exit__, None, None, None)
+    return server
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.folder = Path(tempfile.mkdtemp())
-        cls.addClassCleanup(shutil.rmtree, cls.folder)
-        (cls.folder / "odd_program.py").write_text(_PROGRAM)
-        paths = os.pathsep.join([str(cls.folder), python_environment()["PYTHONPATH"]])
-        with mock.patch.dict(os.environ, {"PYTHONPATH": paths}):
-            cls.server = ForkServer(cls.folder).__enter__()
-        cls.addClassCleanup(cls.server.__exit__, None, None, None)
+
+class ForkServerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.server = shared_server()
+        self.folder = self.server.folder
 
     def start(self, *arguments: str, module: str = "odd_program") -> Program:
         return self.server.start(arguments[0], Job(module, arguments), {"MARK": "here"})
