@@ -31,6 +31,9 @@ class Figures:
     distinct_bytes: int
     delivered_bytes: int
     viewers: int
+    needed_bytes: int
+    """What had to leave the origin: files that nobody had or was getting who was there still. With
+    churn more than the distinct ones, for the only holder of a file may go."""
     copies: float | None
     """Egress over the bytes of distinct files that some player got whole; headers and all."""
     offload: float | None
@@ -80,6 +83,7 @@ def figures(scenario: Scenario, result: RunResult) -> Figures:
         distinct_bytes=distinct,
         delivered_bytes=sum(delivered_each),
         viewers=len(seen),
+        needed_bytes=_needed_bytes(result.visits, seen),
         copies=measure.copies_per_segment(result.egress_bytes, distinct),
         offload=measure.offload(result.egress_bytes, sum(delivered_each)),
         startup_median_s=statistics.median(startups) if startups else None,
@@ -189,6 +193,25 @@ def _payload_offload(crowd: Sequence[Figures], lone: Sequence[Figures]) -> float
         if overhead
     ]
     return measure.median(found)
+
+
+def _needed_bytes(visits: Sequence[Visit], seen: Mapping[str, Viewing]) -> int:
+    come = {visit.host: visit for visit in visits}
+    asked = sorted(
+        (come[host].arrives_s + at_s, host, path)
+        for host, viewing in seen.items()
+        for path, at_s in viewing.requested_s.items()
+    )
+    holders: dict[str, list[Visit]] = {}
+    needed = 0
+    for at_s, host, path in asked:
+        there = (
+            one for one in holders.get(path, ()) if one.leaves_s is None or one.leaves_s > at_s
+        )
+        if next(there, None) is None:
+            needed += seen[host].delivered[path]
+        holders.setdefault(path, []).append(come[host])
+    return needed
 
 
 def _in_vain(visit: Visit, viewing: Viewing | None) -> bool:

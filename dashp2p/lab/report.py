@@ -59,6 +59,7 @@ def _comparison(outcome: Outcome, title: str) -> Table:
     row("egress, MB", lambda one: one.egress_bytes, 1e-6, ".1f")
     row("distinct files played, MB", lambda one: one.distinct_bytes, 1e-6, ".1f")
     row("egress / distinct", lambda one: one.copies, 1, ".3f")
+    row("egress / what nobody there held", _over_needed, 1, ".3f")
     row("offload (limit: 1 - 1/N)", lambda one: one.offload, 1, ".3f")
     row("1 - 1/N", lambda one: measure.offload_limit(one.viewers), 1, ".3f")
     row("mean bitrate, Mbit/s", lambda one: one.mean_bitrate_bps, 1e-6, ".2f")
@@ -69,6 +70,10 @@ def _comparison(outcome: Outcome, title: str) -> Table:
     row("most that left in 4 s, MB", lambda one: max(one.window_egress, default=None), 1e-6, ".1f")
     row("machine busy", lambda one: one.machine_busy, 1, ".2f")
     return table
+
+
+def _over_needed(one: Figures) -> float | None:
+    return measure.share(one.egress_bytes, one.needed_bytes)
 
 
 def _verdicts(targets: Sequence[Check], prices: Sequence[Check]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dashp2p.lab.crew import FALSE_BYTES_STATUS
 
@@ -22,6 +22,8 @@ class Viewing:
     delivered: Mapping[str, int]
     """Files that it got whole, with their sizes in bytes."""
     finished: bool
+    requested_s: Mapping[str, float] = field(factory=dict)
+    """When each of these was asked for, in seconds from the viewer's beginning, where told."""
     false_bytes: bool = False
     """Something that it got differs from what the origin published."""
 
@@ -40,5 +42,10 @@ def read_viewing(report: Mapping[str, Any]) -> Viewing:
             if one.get("complete", True)
         },
         finished=report.get("state") == "ended",
+        requested_s={
+            str(one["path"]): float(one["requested_s"])
+            for one in report.get("segments") or ()
+            if one.get("requested_s") is not None
+        },
         false_bytes=report.get("exit_status") == FALSE_BYTES_STATUS,
     )

@@ -74,6 +74,21 @@ class FiguresTests(SynchronousTestCase):
         found = figures(TWO, result(viewers={"p01": report}))
         self.assertEqual(found.distinct_bytes, 1000)
 
+    def test_what_the_only_holder_takes_along_has_to_be_sent_again(self) -> None:
+        visits = (Visit("p01", 0.0, 5.0), Visit("p02", 3.0), Visit("p03", 6.0))
+        viewers = {visit.host: viewer({}) for visit in visits}
+        for host, path, at_s in (
+            ("p01", "a", 0.0),
+            ("p01", "b", 1.0),
+            ("p02", "a", 0.0),  # from p01, who is there
+            ("p03", "a", 0.0),  # from p02
+            ("p03", "b", 1.0),  # p01 had it and is gone
+        ):
+            record = {"path": path, "size_bytes": 1000, "requested_s": at_s}
+            viewers[host]["segments"].append(record)
+        found = figures(TWO, result(visits=visits, viewers=viewers))
+        self.assertEqual((found.needed_bytes, found.distinct_bytes), (3000, 2000))
+
     def test_start_up_is_told_by_median_and_worst(self) -> None:
         found = figures(TWO, result())
         self.assertAlmostEqual(found.startup_median_s or 0, 0.3)
