@@ -35,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     add("--film", type=float, metavar="S", help="length of the film in seconds")
     add("--stay", type=float, metavar="S", help="churn: mean stay in seconds, exponential")
     add("--endings", default="kill,stop,cut", help="churn: how peers end (kill,stop,cut)")
+    add("--aimed", action="store_true", help="churn: who leads a fetch goes first")
+    add("--ramp", type=float, default=0.0, metavar="S", help="the first crowd comes within so long")
     add("--ladder", help="video rungs in kbit/s, as in 5000,3000,1000,500")
     add("--block-size", type=_size, default=16384, help="block size (16KiB)")
     add("--quantum", type=_size, help="largest piece on the network; larger is faster")
@@ -62,7 +64,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     if options.stay is not None:
         kinds = {"kill": Ending.KILL, "stop": Ending.STOP, "cut": Ending.CUT}
         endings = tuple(kinds[name] for name in options.endings.split(","))
-        churn = Churn(crowd=scenario.peers, stay_s=options.stay, endings=endings)
+        churn = Churn(scenario.peers, options.stay, endings, options.aimed)
         scenario = evolve(scenario, churn=churn)
     elif scenario.churn is not None and options.peers is not None:
         scenario = evolve(scenario, churn=evolve(scenario.churn, crowd=options.peers))
@@ -86,6 +88,7 @@ def settings_of(options: argparse.Namespace, seed: int, variant: Variant) -> Set
         policy=Policy.without(frozenset(options.ablate)),
         ladder_bps=rates,
         block_size_bytes=options.block_size,
+        ramp_s=options.ramp,
         eager_hashes=options.eager_hashes,
         quantum_bytes=options.quantum or options.block_size,
     )

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from dashp2p.content.entry import Entry
 from dashp2p.lab.scenario import (
@@ -48,6 +48,8 @@ class Settings:
     ladder_bps: tuple[int, ...] = LADDER_BPS
     block_size_bytes: int = 16 * 1024
     quantum_bytes: int = 16 * 1024
+    ramp_s: float = 0.0
+    """The first crowd of a churn comes within so long, instead of all at once."""
     eager_hashes: bool = False
     upload_rate: float | None = 1.0
     """What peers are given as --upload-rate, as a share of their uplink; None for nothing."""
@@ -114,13 +116,20 @@ class Simulation:
         self.departures = Departures(self)
         self.opens_at = 0.0 if scenario.cold else LEAD_S
         for number, visit in enumerate(scenario.visits(settings.variant, settings.seed), 1):
-            self._seat(number, visit)
+            self._seat(number, self._ramped(visit))
         self._faults()
 
     def _time(self) -> float:
         return self.clock.now
 
     # --- building ---------------------------------------------------------------------------
+
+    def _ramped(self, visit: Visit) -> Visit:
+        later_s = self.rng.random() * self.settings.ramp_s if visit.arrives_s == 0 else 0.0
+        if not later_s:
+            return visit
+        leaves_s = None if visit.leaves_s is None else visit.leaves_s + later_s
+        return evolve(visit, arrives_s=later_s, leaves_s=leaves_s)
 
     def _seat(self, number: int, visit: Visit) -> None:
         scenario = self.settings.scenario
