@@ -20,9 +20,9 @@ from dashp2p.lab.sim.flow import Path
 from dashp2p.lab.sim.link import Link
 from dashp2p.lab.sim.origin import Fetch, HttpClient, Origin
 from dashp2p.lab.sim.pipes import Host, Wiring
+from dashp2p.lab.sim.tracker import Leased
 from dashp2p.swarm import commands as do
 from dashp2p.swarm.delivery import Delivery
-from dashp2p.swarm.leading import Grant
 from dashp2p.swarm.node import Node
 from dashp2p.swarm.policy import Policy
 from dashp2p.wire.blockset import from_range, iter_blocks, resolve
@@ -72,6 +72,8 @@ class Incoming:
     hashes_asked: bytes | None = None
     hashes_asked_at: float = 0.0
     hashes_fetch: Fetch | None = None
+    unproven_fetches: list[int] = field(factory=list)
+    """Blocks of fetches that are over but for their hashes."""
 
     @property
     def full(self) -> int:
@@ -108,7 +110,7 @@ class Peer:
     origin: Origin
     policy: Policy
     rng: random.Random
-    lease: Callable[[do.CallTracker, Callable[[list[Grant] | None], None]], None]
+    lease: Callable[[do.CallTracker, Callable[[Leased | None], None]], None]
     upload_limit_bps: float | None = None
     eager_hashes: bool = False
     """Answer with hashes as soon as they are asked for and known, not with the first block."""
@@ -391,13 +393,14 @@ class Peer:
     def _call_tracker(self, call: do.CallTracker) -> None:
         segments = [want.entry.position for want in call.wants]
 
-        def answered(grants: list[Grant] | None) -> None:
+        def answered(leased: Leased | None) -> None:
             if not self.alive:
                 return
-            if grants is None:
+            if leased is None:
                 self.node.lease_unanswered(segments, self.clock.now)
             else:
-                self.node.lease_answered(grants, self.clock.now)
+                self.exchange.dial(leased.named)
+                self.node.lease_answered(leased.grants, self.clock.now)
             self.run()
 
         self.lease(call, answered)
@@ -413,22 +416,29 @@ class Peer:
         if self.on_fetch is not None:
             self.on_fetch(self, entry, blocks, command.why)
         began_at = self.clock.now
+        last = command.first + command.count - 1
 
         def took(block: int) -> None:
+            if block == last:  # there is nothing left to break off
+                incoming.fetches = [one for one in incoming.fetches if one is not fetch]
             if self.alive:
                 self._arrived(incoming, ORIGIN, block, TRUE)
 
         def ended(failed: bool) -> None:
             if not self.alive:
                 return
-            state, now = self.node.state, self.clock.now
-            if not failed and size > RATE_SAMPLE_BYTES:
-                sample = size * 8 / max(0.001, now - began_at)
-                state.origin_rate_bps += 0.5 * (sample - state.origin_rate_bps)
+            now = self.clock.now
+            if not failed:
+                self._measure(size, now - began_at)
+            elif self.incoming.get(entry.position) is not incoming:
+                return
+            self.node.origin_reachable(not failed, now)
             if not failed and entry.position == 0:
                 self._learn_hashes(incoming)
-            self.node.origin_reachable(not failed, now)
-            self.node.origin_ended(entry, blocks, failed, now)
+            if not failed and not incoming.proven and incoming.hashes_fetch is not None:
+                incoming.unproven_fetches.append(blocks)
+            else:
+                self.node.origin_ended(entry, blocks, failed, now)
             self.run()
 
         pieces = [(block, entry.block_length(block)) for block in iter_blocks(blocks)]
@@ -438,6 +448,12 @@ class Peer:
         if not incoming.proven and incoming.hashes_fetch is None and entry.position:
             self._fetch_hashes(incoming)
 
+    def _measure(self, size_bytes: int, took_s: float) -> None:
+        if size_bytes > RATE_SAMPLE_BYTES:
+            state = self.node.state
+            sample = size_bytes * 8 / max(0.001, took_s)
+            state.origin_rate_bps += 0.5 * (sample - state.origin_rate_bps)
+
     def _fetch_hashes(self, incoming: Incoming) -> None:
         size = HASH_BYTES * incoming.entry.block_count
 
@@ -445,11 +461,15 @@ class Peer:
             if self.alive:
                 self.tally.proof_bytes += size
                 self._learn_hashes(incoming)
-                self.run()
 
         def ended(failed: bool) -> None:
             if failed:
                 incoming.hashes_fetch = None
+            if self.alive:
+                waited, incoming.unproven_fetches = incoming.unproven_fetches, []
+                for blocks in waited:
+                    self.node.origin_ended(incoming.entry, blocks, failed, self.clock.now)
+                self.run()
 
         incoming.hashes_fetch = Fetch("index.blocks", [(0, size)], took, ended)
         self.http.fetch(incoming.hashes_fetch)

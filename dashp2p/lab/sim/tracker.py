@@ -17,7 +17,7 @@ from dashp2p.swarm.commands import CallTracker, Held
 from dashp2p.swarm.commands import Want as Wish
 from dashp2p.swarm.leading import Grant
 from dashp2p.swarm.leases import LeaseTable
-from dashp2p.tracker.limits import TTL_INTERVALS
+from dashp2p.tracker.limits import LEASE_PEERS_PER_ANSWER, LEASE_PEERS_TOLD, TTL_INTERVALS
 from dashp2p.tracker.memory import RegistryRules
 from dashp2p.tracker.pool import Pool
 
@@ -45,6 +45,14 @@ class Announced:
     interval_s: float
     swarm_peers: int
     peers: tuple[bytes, ...]
+
+
+@frozen
+class Leased:
+    """The answer to a lease call, and leaders and holders that can be dialled."""
+
+    grants: tuple[Grant, ...]
+    named: tuple[bytes, ...]
 
 
 @define(eq=False)
@@ -120,18 +128,21 @@ class Tracker:
         self._seen.pop(peer, None)
         self.leases.drop(peer)
 
-    def _lease(self, peer: bytes, call: CallTracker) -> tuple[list[Grant], int]:
+    def _lease(self, peer: bytes, call: CallTracker) -> tuple[Leased, int]:
         now, leases = self.now(), self.leases
-        for held in call.progress:
-            leases.progress(peer, held.segment, held.epoch, held.blocks_done, now)
-        for held in call.done:
-            leases.done(peer, held.segment, held.epoch, now)
         for held in call.release:
             leases.release(peer, held.segment, held.epoch, now)
-        grants = [self._grant(peer, wish, now) for wish in call.wants]
-        return grants, CALL_BYTES + WISH_BYTES * len(grants)
+        for held in call.done:
+            leases.done(peer, held.segment, held.epoch, now)
+        for held in call.progress:
+            leases.progress(peer, held.segment, held.epoch, held.blocks_done, now)
+        named: dict[bytes, None] = {}
+        grants = [self._grant(peer, wish, now, named) for wish in call.wants]
+        leased = Leased(tuple(grants), tuple(named)[:LEASE_PEERS_TOLD])
+        size = CALL_BYTES + WISH_BYTES * len(grants) + PEER_BYTES * len(leased.named)
+        return leased, size
 
-    def _grant(self, peer: bytes, wish: Wish, now: float) -> Grant:
+    def _grant(self, peer: bytes, wish: Wish, now: float, named: dict[bytes, None]) -> Grant:
         entry = wish.entry
         whole = (1 << entry.block_count) - 1
         rate = int(entry.size_bytes * 8 / entry.duration_s) if entry.duration_s else 0
@@ -154,6 +165,8 @@ class Tracker:
         )
         if isinstance(answer, lease_rules.Granted):
             return Grant(answer.segment, True, answer.epoch, answer.first, answer.count)
+        known = [*answer.holders, *([answer.leader] if answer.leader else ())]
+        named.update(dict.fromkeys(known[:LEASE_PEERS_PER_ANSWER]))
         return Grant(
             answer.segment, False, answer.epoch, leader=answer.leader, retry_s=answer.retry_s
         )
