@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     add("--block-size", type=_size, default=16384, help="block size (16KiB)")
     add("--quantum", type=_size, help="largest piece on the network; larger is faster")
     add("--ablate", action="append", default=[], choices=[a.value for a in Ablation])
+    add("--liars", type=int, default=0, help="how many peers send false blocks")
+    add("--origin-down", type=float, nargs=2, metavar=("FROM", "TO"), help="the origin is away")
     add("--cold", action="store_true", help="daemons start with their players")
     add("--eager-hashes", action="store_true", help="answer with hashes before the first block")
     add("--no-peers", action="store_true", help="everybody straight from the origin")
@@ -89,6 +91,8 @@ def settings_of(options: argparse.Namespace, seed: int, variant: Variant) -> Set
         ladder_bps=rates,
         block_size_bytes=options.block_size,
         ramp_s=options.ramp,
+        liars=options.liars,
+        origin_down_s=None if options.origin_down is None else tuple(options.origin_down),
         eager_hashes=options.eager_hashes,
         quantum_bytes=options.quantum or options.block_size,
     )

@@ -56,7 +56,7 @@ class End:
             return
         self.closed = True
         self.out.close()
-        self.out.source.ends.discard(self)
+        self.out.source.ends.pop(self, None)
         if not self.out.source.cut:
             clock = self.out.path.clock
             clock.post(clock.now + self.out.delay_s, self.other.end)
@@ -67,8 +67,8 @@ class End:
             return
         was_closed, self.closed = self.closed, True
         self.out.close()
-        self.out.source.ends.discard(self)
-        self.other.out.source.ends.discard(self.other)
+        self.out.source.ends.pop(self, None)
+        self.other.out.source.ends.pop(self.other, None)
         self.other.out.close()
         if not was_closed and self.side is not None and self.out.source.alive:
             self.side.lost()
@@ -93,8 +93,8 @@ def pair(path: Path, wiring: Wiring, one: Host, other: Host) -> tuple[End, End]:
     back = End(Flow(path, other, one, delay_s, deliver=lambda message: None))
     there.other, back.other = back, there
     there.out.deliver, back.out.deliver = back.take, there.take
-    one.ends.add(there)
-    other.ends.add(back)
+    one.ends[there] = None
+    other.ends[back] = None
     there.out.writable, back.out.writable = there.tell_writable, back.tell_writable
     return there, back
 
@@ -125,8 +125,8 @@ class Dial:
     def _called(self, there: End, back: End) -> None:
         side = self.accept() if self.called.alive else None
         if side is None:
-            self.called.ends.discard(back)
-            self.caller.ends.discard(there)
+            self.called.ends.pop(back, None)
+            self.caller.ends.pop(there, None)
             clock = self.path.clock
             clock.post(clock.now + there.out.delay_s, self._fail)
             return

@@ -52,7 +52,7 @@ class Exchange:
     """Sent on links that are gone."""
     banned: dict[bytes, float] = field(factory=dict)
     stopped: bool = False
-    _all: set[Link] = field(factory=set)
+    _all: dict[Link, None] = field(factory=dict)
     _dialling: set[bytes] = field(factory=set)
     _dirty: dict[Link, None] = field(factory=dict)
 
@@ -70,7 +70,7 @@ class Exchange:
         if self.stopped or len(self._all) >= MAX_LINKS or not self.host.running:
             return None
         link = Link(self, dialled=False)
-        self._all.add(link)
+        self._all[link] = None
         return link
 
     def dial(self, peers: Iterable[bytes]) -> None:
@@ -92,11 +92,11 @@ class Exchange:
         host, accept = where
         self._dialling.add(peer_id)
         link = Link(self, dialled=True, called=peer_id)
-        self._all.add(link)
+        self._all[link] = None
 
         def failed() -> None:
             self._dialling.discard(peer_id)
-            self._all.discard(link)
+            self._all.pop(link, None)
 
         Dial(self.path, self.wiring, self.host, host, link, accept, failed, DIAL_TIMEOUT_S).start()
 
@@ -163,7 +163,7 @@ class Exchange:
     def link_closed(self, link: Link) -> None:
         """A connection is gone, or will be."""
         if link in self._all:
-            self._all.discard(link)
+            self._all.pop(link, None)
             self.control_bytes += link.session.control_bytes_sent
         if self.links.get(link.peer_id) is link:
             del self.links[link.peer_id]

@@ -62,8 +62,8 @@ class Host:
     """SIGSTOP: its kernel acknowledges what fits its buffers, and no program runs."""
     cut: bool = False
     """Nothing comes or goes, and nobody is told."""
-    ends: set[Closable] = field(factory=set)
-    """Its ends of open connections."""
+    ends: dict[Closable, None] = field(factory=dict)
+    """Its ends of open connections, in order: a set's order would differ from run to run."""
 
     @classmethod
     def make(
@@ -77,6 +77,10 @@ class Host:
         self.alive = False
         for end in list(self.ends):
             end.abort()
+
+    def revive(self) -> None:
+        """Start its programs anew."""
+        self.alive = True
 
     @property
     def running(self) -> bool:

@@ -50,6 +50,10 @@ class Settings:
     quantum_bytes: int = 16 * 1024
     ramp_s: float = 0.0
     """The first crowd of a churn comes within so long, instead of all at once."""
+    liars: int = 0
+    """So many of the peers, the first to come, send false blocks."""
+    origin_down_s: tuple[float, float] | None = None
+    """The origin answers nobody between these times after the first viewer came."""
     eager_hashes: bool = False
     upload_rate: float | None = 1.0
     """What peers are given as --upload-rate, as a share of their uplink; None for nothing."""
@@ -172,6 +176,7 @@ class Simulation:
             lambda call, answered: peer_id_holder[0].lease(call, answered),
             upload_limit_bps=limit_bps,
         )
+        peer.lies = number <= settings.liars
         peer.eager_hashes = settings.eager_hashes
         peer.on_fetch = self._count_fetch
         peer.after_step = self.after_step
@@ -203,6 +208,10 @@ class Simulation:
         if scenario.tracker_killed_at_s is not None:
             at = self.opens_at + scenario.tracker_killed_at_s
             self.clock.post(at, self.tracker.host.kill)
+        if self.settings.origin_down_s is not None:
+            begin_s, end_s = self.settings.origin_down_s
+            self.clock.post(self.opens_at + begin_s, self.origin.host.kill)
+            self.clock.post(self.opens_at + end_s, self.origin.host.revive)
 
     def _count_fetch(self, peer: Peer, entry: Entry, blocks: int, why: str) -> None:
         """Was that fetch needed? Not where somebody who lives has the blocks or gets them."""
