@@ -225,6 +225,11 @@ class Simulation:
         self.fetched[why] = self.fetched.get(why, 0) + size_of(entry, blocks)
         self.avoidable[why] = self.avoidable.get(why, 0) + size_of(entry, blocks & had)
 
+    @property
+    def peers(self) -> list[Peer]:
+        """All peers that were ever started."""
+        return [seat.peer for seat in self.seats if seat.peer is not None]
+
     # --- running ----------------------------------------------------------------------------
 
     @property
