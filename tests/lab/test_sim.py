@@ -98,11 +98,12 @@ class PlainTests(SynchronousTestCase):
             assert found.startup_median_s is not None and found.mean_bitrate_bps is not None
             self.assertLess(abs(found.startup_median_s - startup_s), 0.05)
             self.assertTrue(3.7e6 < found.mean_bitrate_bps < 4.5e6)
-            self.assertEqual((found.stalls, found.copies), (0, 1.0))
+            self.assertEqual(found.stalls, 0)
+            self.assertTrue(found.copies is not None and 1.0 < found.copies < 1.01)
 
     def test_a_plain_crowd_costs_a_copy_each(self) -> None:
         _, found = simulate(evolve(QUICK, variant=Variant.PLAIN))
-        self.assertEqual(found.egress_bytes, found.delivered_bytes)
+        self.assertLess(abs(found.egress_bytes / found.delivered_bytes - 1), 0.01)
 
 
 class RepeatTests(SynchronousTestCase):

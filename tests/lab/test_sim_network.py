@@ -237,14 +237,14 @@ class OriginTests(SynchronousTestCase):
         self.fetch(10)
         self.path.clock.run_until(5.0)
         self.assertEqual((self.came, self.ends), (list(range(10)), [False]))
-        self.assertEqual(self.origin.egress_bytes, {"file": 10 * MESSAGE_BYTES})
+        self.assertEqual(self.origin.queued_bytes, {"file": 10 * MESSAGE_BYTES})
 
     def test_a_cancelled_fetch_does_not_cost_the_whole_file(self) -> None:
         fetch = self.fetch(200)
         self.path.clock.run_until(0.2)
         self.client.cancel(fetch)
         self.path.clock.run_until(5.0)
-        self.assertLess(self.origin.sent_bytes, 100 * MESSAGE_BYTES)
+        self.assertLess(self.origin.host.uplink.payload_bytes, 100 * MESSAGE_BYTES)
         self.assertEqual(self.ends, [])
 
     def test_an_origin_that_dies_fails_the_fetch(self) -> None:

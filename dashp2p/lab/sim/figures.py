@@ -15,6 +15,7 @@ class SimFigures:
     """Sizes in bytes, rates in bits per second, times in seconds; None where there is no such."""
 
     egress_bytes: int
+    """What the origin's uplink carried but for packet headers: heads and hashes are in it."""
     distinct_bytes: int
     delivered_bytes: int
     copies: float | None
@@ -52,7 +53,7 @@ def figures(sim: Simulation) -> SimFigures:
     players = [seat.player for seat in seats if seat.player is not None]
     peers = [seat.peer for seat in sim.seats if seat.peer is not None]
     stayed = [s.player for s in seats if s.visit.leaves_s is None and s.player is not None]
-    egress = sim.origin.sent_bytes
+    egress = sim.origin.host.uplink.payload_bytes
     distinct = measure.distinct_bytes(player.delivered for player in players)
     delivered = sum(sum(player.delivered.values()) for player in players)
     startups = [p.startup_s for p in players if p.startup_s is not None]

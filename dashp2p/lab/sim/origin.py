@@ -40,20 +40,16 @@ class Fetch:
 
 @define(eq=False)
 class Origin:
-    """Serves whatever it is asked for. `egress_bytes` counts by file name what it began to send."""
+    """Serves whatever it is asked for."""
 
     host: Host
-    egress_bytes: dict[str, int] = field(factory=dict)
+    queued_bytes: dict[str, int] = field(factory=dict)
+    """Of bodies, by file name: what was written to connections, also if it did not leave."""
     requests: int = 0
 
     def accept(self) -> _Served | None:
         """A connection comes in."""
         return _Served(self) if self.host.running else None
-
-    @property
-    def sent_bytes(self) -> int:
-        """What left it, bodies only, and what a cancelled response did not send is not in it."""
-        return sum(self.egress_bytes.values())
 
 
 @define(eq=False)
@@ -77,7 +73,7 @@ class _Served:
     def writable(self) -> None:
         end = self.end
         assert end is not None
-        counts = self.origin.egress_bytes
+        counts = self.origin.queued_bytes
         while self._left and end.out.unsent_bytes <= 2 * end.out.path.quantum_bytes:
             name, key, size = self._left.popleft()
             counts[name] = counts.get(name, 0) + size
