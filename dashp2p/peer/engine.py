@@ -122,6 +122,7 @@ class Engine:
 
     def _tick(self) -> None:
         self._wake = None
+        self.neighbourhood.look_for_hashes()
         self.node.tick(self.now)
         self.run()
 
@@ -208,8 +209,12 @@ class Engine:
         return incoming
 
     def found(self, entry: Entry) -> None:
-        """An earlier run's file turned out to be whole and true: tell the neighbours."""
+        """An earlier run's file turned out to be whole and true: tell neighbours, and who waits."""
         self.node.found(entry, self.now)
+        incoming = self.incoming.get(entry.position)
+        if incoming is not None:
+            self._discard(incoming)
+            incoming.tell()
         self.run()
 
     def unwant(self, incoming: Incoming, listener: Listener) -> None:

@@ -59,8 +59,9 @@ class OriginFetches:
         fetches, incoming.fetches = incoming.fetches, []
         for job in fetches:
             job.cancel()
-        if incoming.hashes_fetch is not None:
-            incoming.hashes_fetch.cancel()
+        hashes_fetch, incoming.hashes_fetch = incoming.hashes_fetch, None
+        if hashes_fetch is not None:
+            hashes_fetch.cancel()
 
     async def _fetch_blocks(
         self, incoming: Incoming, command: do.FetchOrigin, all_came: Callable[[], None]

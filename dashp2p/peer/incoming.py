@@ -30,6 +30,7 @@ class Incoming:
     """Fetches from the origin that are under way."""
     hashes_asked: bytes | None = None
     """The neighbour that was asked for the hashes with the first blocks."""
+    hashes_asked_at: float = 0.0
     hashes_fetch: Deferred[None] | None = None
     failed: str | None = None
     deadline_s: float = 0.0

@@ -43,6 +43,8 @@ MAX_QOE_BYTES: Final = 8 * 1024
 PLAYER_STALLED_S: Final = 600.0
 """A player that pauses takes no byte for minutes."""
 PLAYER_CHUNK_BYTES: Final = 128 * 1024
+HASHES_LATE_S: Final = 0.3
+"""How long blocks wait for hashes asked of another before who sent the blocks is asked too."""
 MAX_UNPROVEN_BYTES: Final = 4 * 1024 * 1024
 """Blocks of one segment that wait for the hashes to check them by."""
 STOP_S: Final = 10.0

@@ -8,10 +8,11 @@ from twisted.logger import Logger
 
 from dashp2p.content.blocks import digest_of, hash_blocks
 from dashp2p.content.entry import Entry
+from dashp2p.peer.limits import HASHES_LATE_S
 from dashp2p.peer.link import Link
 from dashp2p.store.errors import StoreError
 from dashp2p.swarm import commands as do
-from dashp2p.wire.blockset import from_range, resolve
+from dashp2p.wire.blockset import EMPTY, from_range, resolve
 from dashp2p.wire.errors import Code, LocalProtocolError
 from dashp2p.wire.frames import (
     Cancel,
@@ -65,6 +66,7 @@ class Neighbourhood:
         )
         if hashes and incoming is not None:
             incoming.hashes_asked = ask.peer_id
+            incoming.hashes_asked_at = self._engine.now
         link.send(
             Request(
                 segment=entry.position,
@@ -75,6 +77,22 @@ class Neighbourhood:
                 hashes=hashes,
             )
         )
+
+    def look_for_hashes(self) -> None:
+        """Blocks wait for hashes that were asked of another: ask who sent the blocks."""
+        for incoming in self._engine.incoming.values():
+            if not incoming.proof.needs_hashes or incoming.hashes_fetch is not None:
+                continue
+            waited_s = self._engine.now - incoming.hashes_asked_at
+            if incoming.hashes_asked is not None and waited_s < HASHES_LATE_S:
+                continue
+            for source in incoming.proof.waiting_sources() - {incoming.hashes_asked}:
+                link = self._engine.exchange.links.get(source)
+                if link is not None and not link.is_closed and link.session.can_request:
+                    incoming.hashes_asked = source
+                    incoming.hashes_asked_at = self._engine.now
+                    link.send(Request(incoming.entry.position, EMPTY, hashes=True))
+                    break
 
     def withdraw(self, command: do.Withdraw) -> None:
         """Cancel blocks, whichever requests they belong to."""

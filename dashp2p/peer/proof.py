@@ -69,6 +69,10 @@ class Proof:
         self._waiting = [item for item in self._waiting if item[0] != source]
         self._waiting_bytes = sum(len(item[2]) for item in self._waiting)
 
+    def waiting_sources(self) -> set[bytes]:
+        """The neighbours whose blocks wait for hashes."""
+        return {source for source, _, _ in self._waiting if source is not None}
+
     def waiting_blocks(self) -> dict[int, bytes]:
         """What waits, by block: for a file whose hashes are only in its own bytes (the index)."""
         return {block: data for _, block, data in self._waiting}

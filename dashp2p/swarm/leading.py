@@ -187,6 +187,16 @@ class Leading:
         delivery.origin_failures += 1
         delivery.retry_origin_at = now + min(4.0, 0.25 * 2**delivery.origin_failures)
 
+    def give_back(self, delivery: Delivery, now: float) -> None:
+        """Leave a fetch that hangs when neighbours have all of what it was to bring."""
+        if not delivery.origin or not self._stale(delivery, now):
+            return
+        if delivery.origin & ~self.sourcing.held(delivery):
+            return
+        self.state.out.append(StopOrigin(delivery.entry))
+        self._release_all(delivery)
+        delivery.origin = 0
+
     def complete(self, delivery: Delivery, now: float) -> None:
         """The segment is whole: tell the tracker, at once where a lease is fulfilled by it."""
         segment = delivery.entry.position

@@ -125,12 +125,15 @@ class Neighbour:
         self.outstanding_bytes += size_bytes
         self.download.start(now)
 
+    def delivered(self, size_bytes: int) -> None:
+        """It sent verified blocks: it keeps its word."""
+        self.received_bytes += size_bytes
+        self.broken = 0
+
     def answered(self, size_bytes: int, delivered: bool, now: float) -> None:
         """So much is answered, with data or without."""
         self.outstanding_bytes = max(0, self.outstanding_bytes - size_bytes)
         if delivered:
-            self.received_bytes += size_bytes
             self.download.add(size_bytes, now)
-            self.broken = 0
         if self.outstanding_bytes == 0:
             self.download.stop(now)

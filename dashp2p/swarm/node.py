@@ -74,6 +74,7 @@ class Node:
         """Look for what is late."""
         for delivery in list(self.state.deliveries.values()):
             self._look_for_late(delivery, now)
+            self.leading.give_back(delivery, now)
             self._pursue(delivery, now)
             self.leading.report(delivery, now)
             self.leading.abandon_unreachable(delivery)

@@ -41,6 +41,14 @@ class Sourcing:
                 blocks |= self._offer(neighbour, delivery)[1]
         return blocks & delivery.missing
 
+    def held(self, delivery: Delivery) -> int:
+        """The blocks that some neighbour has now."""
+        blocks = 0
+        for neighbour in self.state.neighbours.values():
+            if self._may_ask(neighbour, delivery):
+                blocks |= neighbour.holds(delivery.entry)
+        return blocks
+
     def release(self, delivery: Delivery, peer_id: bytes, blocks: int, now: float) -> None:
         """Take back these blocks asked of a neighbour."""
         blocks &= delivery.asked.get(peer_id, 0)
@@ -56,7 +64,11 @@ class Sourcing:
         """Book an answer (or a withdrawal) with the delivery and the neighbour."""
         plain = delivery.note_answered(peer_id, blocks, now)
         neighbour = self.state.neighbours.get(peer_id)
-        if neighbour is not None and plain:
+        if neighbour is None:
+            return
+        if delivered:
+            neighbour.delivered(delivery.size_of(blocks))
+        if plain:
             neighbour.answered(delivery.size_of(plain), delivered, now)
 
     # --- who can give what ------------------------------------------------------------------
