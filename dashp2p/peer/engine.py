@@ -67,6 +67,8 @@ class Engine:
         self.origin_reachable = True
         self.closed_control_bytes = 0
         """Control bytes received on links that are gone."""
+        self.mistrusted: Callable[[], None] = lambda: None
+        """Called when the origin did not give what the index says that it has."""
         self.completed: list[Callable[[Entry, Incoming], None]] = []
         """Called when a segment is whole."""
         self.fetches = OriginFetches(self, origin)
@@ -216,6 +218,13 @@ class Engine:
             self._discard(incoming)
             incoming.tell()
         self.run()
+
+    def forget(self) -> None:
+        """Another film took this one's place: nothing known by its position holds any more."""
+        for incoming in list(self.incoming.values()):
+            self._fail(incoming, "the film was replaced at the origin")
+        self.index = None
+        self.node.forget()
 
     def unwant(self, incoming: Incoming, listener: Listener) -> None:
         """He who waited with this listener does not any more."""

@@ -105,6 +105,7 @@ class OriginFetches:
                 return  # it came from elsewhere meanwhile, and the fetch was broken off for that
             log.warn("{path} from the origin: {why}", path=entry.path, why=str(error))
             self._origin_answers(error.status is not None)
+            self._engine.mistrusted()
             self._engine.node.origin_ended(entry, blocks, True, self._engine.now)
         else:
             self._engine.node.origin_ended(entry, blocks, False, self._engine.now)

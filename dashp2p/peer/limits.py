@@ -34,6 +34,10 @@ INDEX_RETRY_S: Final = 2.0
 INDEX_RETRY_MAX_S: Final = 30.0
 INDEX_LATE_S: Final = 10.0
 """How long the index may take after its signature, before that is asked for again."""
+INDEX_LOOK_S: Final = 60.0
+"""How often a peer that shares looks whether another film has taken this one's place."""
+INDEX_SUSPECT_S: Final = 2.0
+"""How soon it looks when the origin's files do not fit the index."""
 INDEX_WAIT_S: Final = 4.0
 """How long a player's request waits for the index before it is passed through."""
 MAX_PATH_CHARS: Final = 1024

@@ -21,8 +21,10 @@ from dashp2p.content.index import SIGNATURE_NAME, Index, IndexRefused, IndexSign
 from dashp2p.content.signature import PUBLIC_KEY_BYTES
 from dashp2p.peer.limits import (
     INDEX_LATE_S,
+    INDEX_LOOK_S,
     INDEX_RETRY_MAX_S,
     INDEX_RETRY_S,
+    INDEX_SUSPECT_S,
     MAX_SIGNATURE_BYTES,
 )
 from dashp2p.peer.origin_client import OriginClient, OriginError
@@ -82,6 +84,8 @@ class Presentation:
     `signed` is called with a trusted signature; then the owner gets the index bytes and gives them
     to `take_index`. While they do not come, or are refused, the signature is asked for anew, and
     `signed` is called when it is another one: both may be in the middle of being replaced.
+    Once the index is here the signature is looked at now and then: when another film has taken the
+    place of this one, `signed` is called again, and everything starts anew.
     `mode` is one of starting, sharing, pass-through, no-origin.
     """
 
@@ -158,17 +162,47 @@ class Presentation:
             if self.index is None:
                 self._no_index(error)
                 self._again()
+            else:
+                self._look_later()
             return
-        if self.index is not None:
-            return  # it came after all, while we asked for its signature again
         try:
             signature = IndexSignature.parse(raw)
             self._check_key(signature)
         except IndexRefused as error:
+            self._not_trusted(error)
+        else:
+            self._take_signature(signature)
+
+    def _not_trusted(self, error: IndexRefused) -> None:
+        if self.index is None:
             self._refuse(error)
             self._again()
         else:
-            self._trust(signature)
+            log.warn("the origin's new index is refused: {why}", why=str(error))
+            self._look_later()
+
+    def _take_signature(self, signature: IndexSignature) -> None:
+        if self.index is not None and signature == self.signature:
+            self._look_later()
+            return
+        if self.index is not None:
+            log.info("another film has taken this one's place at the origin")
+            self.index = self.signature = None
+            self.mode, self.message = "starting", None
+            self._delay_s = INDEX_RETRY_S
+        self._trust(signature)
+
+    def suspect(self) -> None:
+        """The origin's files do not fit the index: look soon whether it has another one."""
+        if self.index is not None and self._retry is not None and self._retry.active():
+            soon = self._clock.seconds() + INDEX_SUSPECT_S
+            if self._retry.getTime() > soon:
+                self._retry.reset(INDEX_SUSPECT_S)
+
+    def _look_later(self) -> None:
+        self._stop_retry()
+        delay_s = INDEX_LOOK_S * (0.75 + self._rng.random() / 2)
+        self._retry = self._clock.callLater(delay_s, self._try)
 
     def _trust(self, signature: IndexSignature) -> None:
         if self.signature is None:
@@ -227,7 +261,7 @@ class Presentation:
             self._refuse(error)
             self._again()
             return None
-        self._stop_retry()
+        self._look_later()
         self.indexed_at = self._clock.seconds()
         self._settle("sharing", None)
         return self.index

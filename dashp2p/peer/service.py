@@ -167,6 +167,7 @@ class PeerService(Service):
             self.node, self.store, self.exchange, self.origin, self._lease, self._offload, reactor
         )
         self.engine.completed.append(self._completed)
+        self.engine.mistrusted = lambda: self.presentation.suspect()
         known = KnownOrigins(settings.cache / ORIGINS_FILE)
         self.presentation = Presentation(
             self.origin, known, settings.origin_key, reactor, self._rng
@@ -242,6 +243,9 @@ class PeerService(Service):
     # --- the swarm --------------------------------------------------------------------------
 
     def _signed(self, signature: IndexSignature) -> None:
+        if self.engine.index is not None:
+            self.engine.forget()
+            self.exchange.close()
         self.engine.index_entry = signature.index_entry()
         if self.settings.tracker_url is None:
             self._want_index()

@@ -212,6 +212,13 @@ class Leading:
         """A lease came for a delivery that is over."""
         self._release.append(Held(grant.segment, grant.epoch))
 
+    def forget(self) -> None:
+        """Drop what has gathered for the tracker."""
+        self._wants.clear()
+        for gathered in (self._progress, self._done, self._release):
+            gathered.clear()
+        self.report_at = None
+
     def give_up(self, delivery: Delivery) -> None:
         """Nobody needs the segment any more."""
         if delivery.origin:

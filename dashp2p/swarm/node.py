@@ -132,6 +132,12 @@ class Node:
         for position in positions:
             self.state.have |= 1 << position
 
+    def forget(self) -> None:
+        """Nothing that was said by index position holds any more: there is another index."""
+        self.state.have = 0
+        self.leading.forget()
+        self.uplink.forget_all()
+
     def found(self, entry: Entry, now: float) -> None:
         """A whole, verified segment turned up here (in the cache of an earlier run)."""
         delivery = self.state.deliveries.get(entry.position)

@@ -176,9 +176,9 @@ class Uplink:
         """Whether any neighbour waits for blocks of that segment."""
         return any(self.waits(peer_id, segment) for peer_id in self.outlets)
 
-    def forget(self, segment: int) -> None:
-        """No need to remember whom what was sent."""
-        self._spreading.pop(segment, None)
+    def forget_all(self) -> None:
+        """What was sent of which segment does not matter any more."""
+        self._spreading.clear()
 
     # --- choosing ---------------------------------------------------------------------------
 

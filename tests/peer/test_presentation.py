@@ -307,14 +307,14 @@ class LateIndexTests(PresentationTestCase):
         advance(self.clock, 60.0)
         self.assertEqual(self.signed, [FILM.signature])
 
-    def test_once_the_index_is_here_nothing_is_asked_any_more(self) -> None:
+    def test_once_the_index_is_here_the_signature_is_looked_at_only_now_and_then(self) -> None:
         presentation = self.started(seconds=30.0)
         self.origin.silent = True
         advance(self.clock, 40.0)
         presentation.take_index(FILM.files[INDEX_NAME])
         tries = self.tries
         advance(self.clock, 300.0)
-        self.assertEqual(self.tries, tries)
+        self.assertIn(self.tries - tries, range(1, 8))
         self.assertEqual((presentation.mode, presentation.message), ("sharing", None))
 
     def test_after_a_refused_index_the_signature_is_asked_for_again(self) -> None:

@@ -17,7 +17,7 @@ from dashp2p.content.index import SIGNATURE_NAME
 from dashp2p.peer import service as service_module
 from dashp2p.peer.fakenet import advance
 from dashp2p.peer.fakeweb import MemoryWeb, memory_client
-from dashp2p.peer.limits import INDEX_LATE_S
+from dashp2p.peer.limits import INDEX_LATE_S, INDEX_LOOK_S
 from dashp2p.peer.service import PeerService, PeerSettings
 from dashp2p.testing import (
     ORIGIN,
@@ -275,6 +275,77 @@ class ReplacedIndexTests(ServiceTestCase):
         old, new = FILM.signature.swarm_id.hex(), RECUT.signature.swarm_id.hex()
         self.assertIn((old, "stopped"), told)
         self.assertIn((new, "started"), told[told.index((old, "stopped")) :])
+
+
+class ReplacedFilmTests(ServiceTestCase):
+    """Another film is published in the place of one that is being shared."""
+
+    def replaced(self) -> PeerService:
+        service = self.start()
+        self.ask(service, f"/dash/{SEGMENT}")
+        self.origin.files = dict(RECUT.files)
+        return service
+
+    def test_it_is_noticed_in_a_minute_or_so(self) -> None:
+        for tracker_url in (None, f"http://{TRACKER}"):
+            with self.subTest(tracker_url=tracker_url):
+                self.origin.files = dict(FILM.files)
+                service = self.start(tracker_url=tracker_url)
+                self.ask(service, f"/dash/{SEGMENT}")
+                self.origin.files = dict(RECUT.files)
+                self.advance(INDEX_LOOK_S * 1.25 + 2)
+                self.assertEqual(service.presentation.index, RECUT.index)
+                for path in (SEGMENT, "chunk_0_3.m4s"):
+                    answer = self.ask(service, f"/dash/{path}", 2.0)
+                    self.assertEqual(answer.body, RECUT.files[path])
+                self.stop(service)
+
+    def test_it_is_noticed_at_once_when_files_do_not_fit(self) -> None:
+        service = self.start()
+        other = MemoryFilm.make(segments=2, segment_bytes=150_000)
+        self.origin.files = dict(other.files)
+        self.ask(service, "/dash/chunk_0_2.m4s", 4.0)
+        self.advance(3.0)
+        self.assertEqual(service.presentation.index, other.index)
+
+    def test_the_old_swarm_is_left_for_the_new_one(self) -> None:
+        self.replaced()
+        self.advance(INDEX_LOOK_S * 1.25 + 2)
+        told = [
+            (json.loads(asked.body)["swarm"], json.loads(asked.body)["event"])
+            for asked in self.tracker.calls
+            if asked.path == "/announce"
+        ]
+        old, new = FILM.signature.swarm_id.hex(), RECUT.signature.swarm_id.hex()
+        self.assertIn((old, "stopped"), told)
+        self.assertIn((new, "started"), told[told.index((old, "stopped")) :])
+
+    def test_nothing_of_the_old_film_is_told_by_position(self) -> None:
+        service = self.start()
+        self.ask(service, f"/dash/{SEGMENT}")
+        other = MemoryFilm.make(segments=2, segment_bytes=150_000)
+        self.origin.files = dict(other.files)
+        self.advance(INDEX_LOOK_S * 1.25 + 2)
+        self.assertEqual(service.presentation.index, other.index)
+        for entry in other.index.entries:
+            if service.node.state.have >> entry.position & 1:
+                self.assertTrue(service.engine.is_here(entry), entry.path)
+
+    def test_the_same_film_goes_on(self) -> None:
+        service = self.start()
+        self.ask(service, f"/dash/{SEGMENT}")
+        index, have = service.presentation.index, service.node.state.have
+        self.advance(INDEX_LOOK_S * 3)
+        self.assertIs(service.presentation.index, index)
+        self.assertEqual(service.node.state.have, have)
+
+    def test_a_film_signed_by_another_key_is_refused_and_this_one_goes_on(self) -> None:
+        service = self.start()
+        other = MemoryFilm.make(seed=2)
+        self.origin.files[SIGNATURE_NAME] = other.files[SIGNATURE_NAME]
+        self.advance(INDEX_LOOK_S * 1.25 + 2)
+        self.assertEqual(service.presentation.index, FILM.index)
+        self.assertEqual(service.presentation.mode, "sharing")
 
 
 class CacheTests(ServiceTestCase):
