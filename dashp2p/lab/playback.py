@@ -1,18 +1,16 @@
 """A viewer's buffers and playhead, without a clock: start-up, stalls and what was played.
 
-Definitions are CTA-2066's and those of Yin et al. (SIGCOMM 2015): start-up ends when one segment of
-each track is here; a stall is playback that stops because a buffer ran dry, and ends when each
-track has a segment again (or its end); QoE_lin = sum of played Mbit/s over segments - 4.3 * stalled
-seconds - sum of changes in Mbit/s.
+Start-up ends when one segment of each track is here; a stall is playback that stops because a
+buffer ran dry, and ends when each track has a segment again (or its end). The figures drawn from
+that are defined in `dashp2p.web.qoe`.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from attrs import define, field
 
-STALL_WEIGHT = 4.3
+from dashp2p.web.qoe import Qoe, of_segments
+
 EPSILON_S = 1e-6
 
 
@@ -96,7 +94,7 @@ class Playback:
         """Seconds of play until a buffer runs dry or the film ends."""
         return min(min(self._ends.values()), self.duration_s) - self.position_s
 
-    def _seen(self) -> list[tuple[float, int]]:
+    def _seen(self) -> list[tuple[float, float]]:
         return [
             (min(end, self.position_s) - start, bitrate)
             for start, end, bitrate in self._played
@@ -104,21 +102,22 @@ class Playback:
         ]
 
     @property
+    def qoe(self) -> Qoe:
+        """The viewing so far, in numbers."""
+        startup_s = None if self.started_at is None else self.started_at - self.begun_at
+        return of_segments(self._seen(), startup_s, self.stalls, self.stalled_s)
+
+    @property
     def mean_bitrate_bps(self) -> float:
         """Nominal bitrate over the time that was played."""
-        seen = self._seen()
-        total_s = sum(seconds for seconds, _ in seen)
-        return sum(seconds * rate for seconds, rate in seen) / total_s if total_s else 0.0
+        return self.qoe.mean_bitrate_bps
 
     @property
     def switches(self) -> int:
         """How often the bitrate changed from one played segment to the next."""
-        rates = [rate for _, rate in self._seen()]
-        return sum(1 for old, new in pairwise(rates) if old != new)
+        return self.qoe.switches
 
     @property
     def qoe_linear(self) -> float:
-        """See the module's text."""
-        rates = [rate / 1e6 for _, rate in self._seen()]
-        changes = sum(abs(new - old) for old, new in pairwise(rates))
-        return sum(rates) - STALL_WEIGHT * self.stalled_s - changes
+        """See dashp2p.web.qoe."""
+        return self.qoe.linear
