@@ -1,10 +1,10 @@
 """Quality of experience in numbers: one arithmetic for players' reports, viewers of the lab, and
 tables.
 
-The words are CTA-2066's: start-up is the time from the wish to play until the first picture; a stall
-is playback that stops because a buffer ran dry (not by pause or seek); the stall ratio is stalled
-time by stalled and played time; a switch is a change of bitrate on screen. The linear score is Yin
-et al.'s (SIGCOMM 2015) with the constants of Pensieve (SIGCOMM 2017), quality being Mbit/s:
+The words are CTA-2066's: start-up is the time from the wish to play until the first picture; a
+stall is playback that stops because a buffer ran dry (not by pause or seek); the stall ratio is
+stalled time by stalled and played time; a switch is a change of bitrate on screen. The linear score
+is Yin et al.'s (SIGCOMM 2015) with the constants of Pensieve (SIGCOMM 2017), quality being Mbit/s:
 
     sum of q(segment) - 4.3 * stalled seconds - sum of |q(segment) - q(segment before)|
 
