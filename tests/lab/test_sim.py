@@ -11,8 +11,9 @@ from dashp2p.lab.loss import Loss
 from dashp2p.lab.scenario import Churn, Ending, Links, Scenario, Variant
 from dashp2p.lab.sim.figures import SimFigures, figures
 from dashp2p.lab.sim.film import LADDER_BPS, make_film
+from dashp2p.lab.sim.incoming import BrokenInvariantError
 from dashp2p.lab.sim.invariants import Invariants
-from dashp2p.lab.sim.peer import BrokenInvariantError, Peer
+from dashp2p.lab.sim.peer import Peer
 from dashp2p.lab.sim.simulation import Settings, Simulation
 from dashp2p.swarm.policy import Policy
 

@@ -16,8 +16,8 @@ from dashp2p.lab import rows
 from dashp2p.lab.scenario import Ablation, Churn, Ending, Scenario, Variant
 from dashp2p.lab.sim.figures import SimFigures, figures
 from dashp2p.lab.sim.film import LADDER_BPS
+from dashp2p.lab.sim.incoming import BrokenInvariantError
 from dashp2p.lab.sim.invariants import Invariants
-from dashp2p.lab.sim.peer import BrokenInvariantError
 from dashp2p.lab.sim.report import table
 from dashp2p.lab.sim.simulation import Settings, Simulation
 from dashp2p.swarm.policy import Policy

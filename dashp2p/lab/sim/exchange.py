@@ -20,7 +20,8 @@ from dashp2p.wire.frames import Event, Have, Hello
 class ExchangeOwner(Protocol):
     """The peer above."""
 
-    peer_id: bytes
+    @property
+    def peer_id(self) -> bytes: ...
 
     def hello(self) -> Hello: ...
     def have(self) -> Have: ...

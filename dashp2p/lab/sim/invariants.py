@@ -1,8 +1,8 @@
 """What must hold at every step, whatever befalls the crowd. A breach raises, with time and peer.
 
-Further ones are checked where they may be broken: nothing unverified is sent (`Peer._send`), every
-block asked for is answered exactly once (the sessions at both ends raise), and time goes on (the
-clock).
+Further ones are checked where they may be broken: nothing unverified is sent
+(`Neighbourhood.send`), every block asked for is answered exactly once (the sessions at both ends
+raise), and time goes on (the clock).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from attrs import define, field
 
-from dashp2p.lab.sim.peer import BrokenInvariantError, Incoming, Peer
+from dashp2p.lab.sim.incoming import BrokenInvariantError, Incoming
+from dashp2p.lab.sim.peer import Peer
 from dashp2p.wire.blockset import from_range
 
 if TYPE_CHECKING:

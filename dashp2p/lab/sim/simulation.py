@@ -21,9 +21,10 @@ from dashp2p.lab.sim.departures import Departures
 from dashp2p.lab.sim.exchange import Listeners
 from dashp2p.lab.sim.film import LADDER_BPS, Film, make_film
 from dashp2p.lab.sim.flow import Path
+from dashp2p.lab.sim.incoming import size_of
 from dashp2p.lab.sim.membership import Membership
 from dashp2p.lab.sim.origin import HttpClient, Origin
-from dashp2p.lab.sim.peer import Peer, size_of
+from dashp2p.lab.sim.peer import Peer
 from dashp2p.lab.sim.pipes import Host, Wiring
 from dashp2p.lab.sim.player import Player
 from dashp2p.lab.sim.proxy import DirectProxy, PeerProxy
