@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +41,6 @@ TYPES = {
 }
 OTHER_TYPE = "application/octet-stream"
 NO_ENCODINGS: dict[str, str] = {}
-
-
-def client_folder() -> Path | None:
-    """Where the player page lies: in the checkout, or beside an installed wheel."""
-    places = (
-        Path(__file__).resolve().parents[2] / "public" / "client",
-        Path(sys.prefix) / "share" / "dashp2p" / "client",
-    )
-    return next((place for place in places if (place / "client.html").is_file()), None)
 
 
 class ClientFolder(File):

@@ -35,13 +35,14 @@ from dashp2p.peer.limits import (
 )
 from dashp2p.peer.membership import Membership, local_address_towards
 from dashp2p.peer.origin_client import OriginClient
-from dashp2p.peer.page import Page, client_folder
+from dashp2p.peer.page import Page
 from dashp2p.peer.plain_agent import PlainAgent
 from dashp2p.peer.presentation import KnownOrigins, Presentation
 from dashp2p.peer.proxy import DashResource
 from dashp2p.peer.sessions import Sessions
 from dashp2p.peer.stats import Stats
 from dashp2p.peer.tracker_client import TrackerClient, TrackerError
+from dashp2p.places import client_folder
 from dashp2p.store.blockstore import BlockStore
 from dashp2p.store.disk import RealDisk
 from dashp2p.store.errors import StoreBusy, StoreError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -44,8 +45,18 @@ class InstallTests(SynchronousTestCase):
         where = self.says("import dashp2p; print(dashp2p.__file__)")
         self.assertTrue(where.startswith(str(self.folder / "env")), where)
         self.assert_twistd_lists_us()
-        found = self.says("from dashp2p.peer.page import client_folder; print(client_folder())")
+        found = self.says("from dashp2p.places import client_folder; print(client_folder())")
         self.assertEqual(found.strip(), str(self.folder / "env" / SITE))
+
+    def test_the_wheel_brings_a_doctor_who_finds_the_page_and_the_packages(self) -> None:
+        support.pip(self.python, "install", "--ignore-installed", str(support.built_wheel()))
+        program = str(self.folder / "env" / "bin" / "dashp2p")
+        done = support.run([program, "doctor", "--json"], self.elsewhere)
+        states = {item["subject"]: item["state"] for item in json.loads(done.stdout)["findings"]}
+        self.assertEqual(states["packages"], "ok", done.stdout)
+        libraries = (support.ROOT / "public/client/vendor/dash.all.min.js").is_file()
+        self.assertEqual(states["page"], "ok" if libraries else "missing", done.stdout)
+        self.assertEqual(done.returncode, 0 if libraries else 1, done.stderr)
 
     def test_an_editable_install_brings_the_daemons_and_follows_the_sources(self) -> None:
         sources = support.copy_sources(self.folder / "sources")

@@ -20,6 +20,7 @@ SCRIPTS = (
     "run-tests.sh",
     "segment.sh",
     "scripts/setup.sh",
+    "scripts/build-wheel.sh",
     "scripts/lock.sh",
     ".ci/run",
 )

@@ -12,8 +12,9 @@ from twisted.internet.interfaces import IAddress
 from twisted.web.resource import Resource
 
 from dashp2p.peer.limits import MAX_QOE_BYTES
-from dashp2p.peer.page import POLICY, Page, client_folder
+from dashp2p.peer.page import POLICY, Page
 from dashp2p.peer.stats import Stats
+from dashp2p.places import client_folder
 from dashp2p.web.cors import CorsPolicy
 from dashp2p.web.hosts import HostGuard
 from dashp2p.web.metrics import Metrics

@@ -1,0 +1,1 @@
+"""What the doctor says of machines that lack something."""
