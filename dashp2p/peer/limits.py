@@ -44,6 +44,11 @@ MAX_PATH_CHARS: Final = 1024
 MAX_SESSIONS: Final = 64
 MAX_RECORDS: Final = 120
 MAX_QOE_BYTES: Final = 8 * 1024
+MAX_CMCD_BYTES: Final = 32 * 1024
+"""Of one post of players' reports."""
+REPORTS_BURST: Final = 60
+REPORTS_EVERY_S: Final = 0.5
+"""Posts of reports from one address, at once and in the long run."""
 PLAYER_STALLED_S: Final = 600.0
 """A player that pauses takes no byte for minutes."""
 PLAYER_CHUNK_BYTES: Final = 128 * 1024

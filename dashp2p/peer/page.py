@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,22 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 from twisted.web.static import File
 
-from dashp2p.peer.limits import MAX_QOE_BYTES
+from dashp2p.peer.limits import (
+    MAX_CMCD_BYTES,
+    MAX_QOE_BYTES,
+    MAX_SESSIONS,
+    REPORTS_BURST,
+    REPORTS_EVERY_S,
+)
 from dashp2p.peer.sessions import QoeRefused, Sessions
 from dashp2p.peer.stats import Stats
+from dashp2p.web.cmcd_events import MEDIA_TYPES, parse_events
 from dashp2p.web.cors import CorsPolicy
 from dashp2p.web.health import Reasons, healthz, readyz
 from dashp2p.web.json import BadRequestError, error_body, json_body, read_json
 from dashp2p.web.metrics import Metrics
 from dashp2p.web.private import REFUSAL, may_see
+from dashp2p.web.rates import Rates
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -95,6 +104,7 @@ class Page:
         self._metrics = metrics
         self._ready = ready
         self._cors = cors
+        self._reports = Rates[str](REPORTS_EVERY_S, REPORTS_BURST, MAX_SESSIONS)
 
     def resource(self) -> Resource:
         """The routes as a resource."""
@@ -141,6 +151,35 @@ class Page:
             return error_body(request, 400, str(error))
         request.setResponseCode(204)
         return b""
+
+    @app.route("/cmcd", methods=["POST"])
+    def cmcd(self, request: Request) -> bytes:
+        """Players' own reports, CMCD version 2 in event mode: an address to write to, and no more.
+
+        Their type keeps pages of other sites out: they cannot send it without a preflight.
+        """
+        if not self._cors.apply(request):
+            return error_body(request, 403, "pages of that site may not use this peer")
+        media_type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+        if media_type not in MEDIA_TYPES:
+            return error_body(request, 415, f"send the reports as Content-Type: {MEDIA_TYPES[0]}")
+        now = self._stats.engine.now
+        client = request.getClientAddress()
+        wait_s = self._reports.take(str(getattr(client, "host", "")), now)
+        if wait_s > 0:  # players send it again
+            request.setHeader(b"Retry-After", b"%d" % ceil(wait_s))
+            return error_body(request, 429, "too many reports: wait as long as Retry-After says")
+        body = b"" if request.content is None else request.content.read(MAX_CMCD_BYTES + 1)
+        if len(body) > MAX_CMCD_BYTES:
+            return error_body(request, 413, f"the reports may have {MAX_CMCD_BYTES} bytes")
+        self._sessions.hear(parse_events(body.decode("latin-1")), now)
+        request.setResponseCode(204)
+        return b""
+
+    @app.route("/cmcd", methods=["OPTIONS"])
+    def cmcd_preflight(self, request: Request) -> bytes:
+        """May another site's player report?"""
+        return self._cors.preflight(request)
 
     @app.route("/qoe", methods=["OPTIONS"])
     def qoe_preflight(self, request: Request) -> bytes:

@@ -118,6 +118,8 @@ class DashResource(Resource):
         cmcd = cmcd_of(request)
         kind = self._engine.kind_of(entry)
         session = self._session_of(request, cmcd, entry) if kind in MEDIA else None
+        if session is None and cmcd.session_id is not None:
+            self._sessions.asked(cmcd.session_id, self._clock.seconds())
         selection = select(request, entry.digest.hex()[:32], entry.size_bytes)
         if kind in MEDIA:
             self._advise(request)

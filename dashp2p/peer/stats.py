@@ -12,7 +12,7 @@ from dashp2p.peer.membership import Membership
 from dashp2p.peer.presentation import Presentation
 from dashp2p.peer.sessions import Sessions
 from dashp2p.store.blockstore import BlockStore
-from dashp2p.web.metrics import Family
+from dashp2p.web.metrics import Family, Histogram
 
 
 @define(eq=False)
@@ -132,8 +132,11 @@ class Stats:
         figures["uptime_s"] = round(self.engine.uptime_s, 1)
         return figures
 
-    def families(self) -> list[Family]:
+    def families(self) -> list[Family | Histogram]:
         """What /metrics shows."""
+        return [*self._own_families(), *player_families(self.sessions, self.engine.now)]
+
+    def _own_families(self) -> list[Family]:
         engine = self.engine
         leading = engine.node.leading
         sources = [({"kind": kind}, float(value)) for kind, value in self._bytes().items()]
@@ -182,3 +185,40 @@ class Stats:
                 float(self._cache()["bytes"]),
             ),
         ]
+
+
+_PLAYED = (
+    ("played_s", "played_seconds", "Seconds of film that players showed, as they reported."),
+    ("stalled_s", "stalled_seconds", "Seconds that players stood still with an empty buffer."),
+    ("stalls", "stalls", "Times that players stood still with an empty buffer."),
+    ("switches", "switches", "Changes of bitrate on players' screens."),
+)
+
+
+def player_families(sessions: Sessions, now: float) -> list[Family | Histogram]:
+    """How the film is seen here, for /metrics; by no session's name."""
+    prefix = "dashp2p_peer_player_"
+    active = sessions.active(now)
+    measured = [qoe for qoe in (session.measured for session in active) if qoe and qoe.played_s]
+    count = len(measured)
+    families: list[Family | Histogram] = [
+        Family.of(prefix + "sessions", "Players seen in the last minute.", "gauge", len(active)),
+        *(
+            Family.of(f"{prefix}{name}_total", text, "counter", sessions.totals[total])
+            for total, name, text in _PLAYED
+        ),
+        sessions.startups,
+        Family.of(
+            prefix + "bitrate_bits_per_second",
+            "Mean bitrate on screen, over the players seen in the last minute.",
+            "gauge",
+            sum(qoe.mean_bitrate_bps for qoe in measured) / count if count else 0.0,
+        ),
+        Family.of(
+            prefix + "score_per_segment",
+            "Linear QoE by segment (Mbit/s less 4.3 a stalled second less changes), the same mean.",
+            "gauge",
+            sum(qoe.linear_per_segment for qoe in measured) / count if count else 0.0,
+        ),
+    ]
+    return families

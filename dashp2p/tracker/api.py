@@ -20,8 +20,8 @@ from dashp2p.tracker.addresses import HostPort, Whereabouts, whereabouts
 from dashp2p.tracker.dialback import DialBack
 from dashp2p.tracker.errors import Refused
 from dashp2p.tracker.messages import Announce, Event, read_announce, read_lease
-from dashp2p.tracker.rates import Rates
 from dashp2p.tracker.registry import LeaseAnswer, Registry, Welcome
+from dashp2p.web.rates import Rates
 
 log = Logger()
 

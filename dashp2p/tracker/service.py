@@ -20,11 +20,11 @@ from dashp2p.tracker.addresses import HostPort
 from dashp2p.tracker.api import TrackerApi
 from dashp2p.tracker.dialback import Dial, DialBack
 from dashp2p.tracker.memory import MemoryRegistry, RegistryRules
-from dashp2p.tracker.rates import Rates
 from dashp2p.tracker.resources import Root
 from dashp2p.web.limits import SiteLimits
 from dashp2p.web.listener import HttpListener
 from dashp2p.web.metrics import Family
+from dashp2p.web.rates import Rates
 from dashp2p.web.site import BoundedSite
 
 EXPIRE_EVERY_S = 1.0

@@ -2,8 +2,9 @@
 
 It comes in the query (`?CMCD=bl%3D3900%2Cnor%3D...`) or in four headers, as a structured-fields
 dictionary (RFC 8941). All of it is a hint from outside: what is garbage is left out, the rest is
-bounded, and nothing here raises. Of version 2, the keys that version 1 has are read, the first
-value where there is a list.
+bounded, and nothing here raises. Of version 2, the keys that version 1 has are read; of a list, as
+in `br=(5000;v 128;a)`, the value for the type that is asked for (`ot`), else the first. What it
+reports after the fact is read in `dashp2p.web.cmcd_events`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import math
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import AnyStr
 from urllib.parse import unquote, urlsplit
@@ -121,32 +122,36 @@ def cmcd_of(request: Request) -> Cmcd:
 
 def parse_cmcd(texts: Iterable[str]) -> Cmcd:
     """What one or more dictionaries tell; a later one wins. Never raises."""
-    said: dict[str, object] = {}
+    members: dict[str, object] = {}
     for text in texts:
-        said.update(_dictionary(text[:MAX_CMCD_CHARS]))
-    range_text = _string(said, "nrr", 40)
+        members.update(dictionary(text[:MAX_CMCD_CHARS]))
+    said = choose(members, (str(members.get("ot")),))
+    range_text = string_of(said, "nrr", 40)
     object_type = said.get("ot")
     return Cmcd(
-        buffer_s=_seconds(said, "bl"),
-        deadline_s=_seconds(said, "dl"),
+        buffer_s=seconds_of(said, "bl"),
+        deadline_s=seconds_of(said, "dl"),
         startup=said.get("su") is True,
         starved=said.get("bs") is True,
-        next_object=_decoded(_string(said, "nor", MAX_OBJECT_NAME_CHARS)),
+        next_object=_decoded(string_of(said, "nor", MAX_OBJECT_NAME_CHARS)),
         next_range=None if range_text is None else _range(range_text),
-        session_id=_string(said, "sid", MAX_SESSION_ID_CHARS),
-        content_id=_string(said, "cid", MAX_SESSION_ID_CHARS),
-        bitrate_bps=_bits(said, "br"),
-        top_bitrate_bps=_bits(said, "tb"),
+        session_id=string_of(said, "sid", MAX_SESSION_ID_CHARS),
+        content_id=string_of(said, "cid", MAX_SESSION_ID_CHARS),
+        bitrate_bps=bits_of(said, "br"),
+        top_bitrate_bps=bits_of(said, "tb"),
         object_type=OBJECT_TYPES.get(str(object_type)),
-        duration_s=_seconds(said, "d"),
-        throughput_bps=_bits(said, "mtp"),
-        playback_rate=_number(said, "pr", MAX_PLAYBACK_RATE),
-        requested_rate_bps=_bits(said, "rtp"),
+        duration_s=seconds_of(said, "d"),
+        throughput_bps=bits_of(said, "mtp"),
+        playback_rate=number_of(said, "pr", MAX_PLAYBACK_RATE),
+        requested_rate_bps=bits_of(said, "rtp"),
     )
 
 
-def _dictionary(text: str) -> dict[str, object]:
-    """The members of a dictionary; where it is broken, those members that stand on their own."""
+def dictionary(text: str) -> dict[str, object]:
+    """The members of a dictionary; where it is broken, those members that stand on their own.
+
+    A list's value is a list of pairs: value and parameters.
+    """
     members = _parsed(text)
     if members is None:
         members = {}
@@ -163,12 +168,26 @@ def _parsed(text: str) -> dict[str, object] | None:
     members: dict[str, object] = {}
     assert isinstance(parsed, dict)
     for key, member in parsed.items():
-        value: object = member[0] if isinstance(member, tuple) else member
-        if isinstance(value, list):  # version 2 has lists; the first is the nearest
-            first = value[0] if value else None
-            value = first[0] if isinstance(first, tuple) else first
-        members[key] = value
+        members[key] = member[0] if isinstance(member, tuple) else member
     return members
+
+
+def choose(members: Mapping[str, object], wanted: Sequence[str]) -> dict[str, object]:
+    """With one value for each list: that of the first of the `wanted` parameters (as in `128;a`)
+    that one has, else the first, which is the nearest."""
+    return {
+        key: _chosen(value, wanted) if isinstance(value, list) else value
+        for key, value in members.items()
+    }
+
+
+def _chosen(items: list[object], wanted: Sequence[str]) -> object:
+    pairs = [item if isinstance(item, tuple) else (item, {}) for item in items]
+    for name in wanted:
+        for value, parameters in pairs:
+            if name in parameters:
+                return value
+    return pairs[0][0] if pairs else None
 
 
 def _pieces(text: str) -> list[str]:
@@ -189,7 +208,7 @@ def _pieces(text: str) -> list[str]:
     return pieces[: 2 * MAX_CMCD_KEYS]
 
 
-def _number(said: dict[str, object], key: str, most: float) -> float | None:
+def number_of(said: dict[str, object], key: str, most: float) -> float | None:
     value = said.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return None
@@ -197,17 +216,17 @@ def _number(said: dict[str, object], key: str, most: float) -> float | None:
     return number if math.isfinite(number) and 0 <= number <= most else None
 
 
-def _seconds(said: dict[str, object], key: str) -> float | None:
-    milliseconds = _number(said, key, MAX_S * 1000)
+def seconds_of(said: dict[str, object], key: str) -> float | None:
+    milliseconds = number_of(said, key, MAX_S * 1000)
     return None if milliseconds is None else milliseconds / 1000
 
 
-def _bits(said: dict[str, object], key: str) -> int | None:
-    kilobits = _number(said, key, MAX_BPS / 1000)
+def bits_of(said: dict[str, object], key: str) -> int | None:
+    kilobits = number_of(said, key, MAX_BPS / 1000)
     return None if kilobits is None else round(kilobits * 1000)
 
 
-def _string(said: dict[str, object], key: str, most: int) -> str | None:
+def string_of(said: dict[str, object], key: str, most: int) -> str | None:
     value = said.get(key)
     return value if isinstance(value, str) and 0 < len(value) <= most else None
 

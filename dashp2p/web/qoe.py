@@ -79,6 +79,29 @@ def of_segments(
     )
 
 
+def of_sums(
+    *,
+    startup_s: float | None,
+    played_s: float,
+    stalls: int,
+    stalled_s: float,
+    switches: int,
+    mean_bitrate_bps: float,
+    changed_bps: float,
+) -> Qoe:
+    """Where only sums are known, `changed_bps` being that of the changes' sizes."""
+    return Qoe(
+        startup_s=startup_s,
+        played_s=played_s,
+        stalls=stalls,
+        stalled_s=stalled_s,
+        switches=switches,
+        mean_bitrate_bps=mean_bitrate_bps,
+        quality_mbit=mean_bitrate_bps * played_s / SEGMENT_S / 1e6,
+        changes_mbit=changed_bps / 1e6,
+    )
+
+
 @define
 class QoeMeter:
     """Adds a viewing up as it is told of it; `qoe` is the sum so far. Seconds and bits a second."""
@@ -112,13 +135,12 @@ class QoeMeter:
 
     @property
     def qoe(self) -> Qoe:
-        return Qoe(
+        return of_sums(
             startup_s=self.startup_s,
             played_s=self.played_s,
             stalls=self.stalls,
             stalled_s=self.stalled_s,
             switches=self.switches,
             mean_bitrate_bps=self._bits / self.played_s if self.played_s > 0 else 0.0,
-            quality_mbit=self._bits / SEGMENT_S / 1e6,
-            changes_mbit=self._changed_bps / 1e6,
+            changed_bps=self._changed_bps,
         )

@@ -7,6 +7,15 @@ export function missing() {
   return null;
 }
 
+// What the peer reads (dashp2p/web/cmcd.py, cmcd_events.py): the rest would be bytes for nothing.
+const REQUEST_KEYS = ["bl", "br", "bs", "d", "dl", "mtp", "nor", "nrr", "ot", "pr", "rtp", "sf", "sid", "st", "su", "tb", "v"];
+const EVENTS = {
+  events: ["ps", "bc", "t", "e"], // the state changed, the bitrate changed, time has passed, an error
+  enabledKeys: ["bl", "br", "e", "msd", "pb", "pr", "sid", "sta", "ts", "v"],
+  interval: 5,
+  batchSize: 1,
+};
+
 /**
  * Settings for a player whose server is a cache and a crowd, not a far-away host.
  *
@@ -20,8 +29,13 @@ function settings(sid) {
     // Errors reach the page as events; the console stays for what dash.js itself can't handle.
     debug: { logLevel: globalThis.dashjs.Debug.LOG_LEVEL_ERROR },
     streaming: {
-      // CTA-5004, version 1, in the query: no preflight, and the peer strips it from its keys.
-      cmcd: { enabled: true, sid, cid: null, mode: "query", version: 1, includeInRequests: ["segment", "mpd"] },
+      // CTA-5004 in the query: no preflight, and the peer strips it from its keys. Of version 2, because
+      // with that dash.js also reports by itself how it plays (event mode).
+      cmcd: {
+        enabled: true, sid, cid: null, mode: "query", version: 2,
+        enabledKeys: REQUEST_KEYS, includeInRequests: ["segment", "mpd"],
+        eventTargets: [{ enabled: true, url: new URL("/cmcd", location.href).href, ...EVENTS }],
+      },
       cmsd: { enabled: true, abr: { applyMb: false, etpWeightRatio: 1 } },
       // "Faster than 10 ms must be the browser's cache" would throw away good samples with their etp.
       cacheLoadThresholds: { video: 0, audio: 0 },
@@ -128,6 +142,8 @@ export class Player extends EventTarget {
   #failed(dash, error) {
     // One broken segment raises several errors, and a player that was let go may still speak.
     if (dash !== this.#dash) return;
+    // That a report did not reach the peer is no news about the film.
+    if (error?.data?.request?.type === "CmcdEvent") return;
     const detail = { code: error?.code ?? 0, message: readable(error?.message) };
     this.dispatchEvent(new CustomEvent("failed", { detail }));
   }

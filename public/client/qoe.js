@@ -26,6 +26,7 @@ export class QoeMeter extends EventTarget {
   #weightedBits = 0;
   #playedS = 0;
   #switches = 0;
+  #changedBps = 0;
 
   /** `clock` returns milliseconds and never goes back. */
   constructor(clock = () => performance.now()) {
@@ -91,7 +92,10 @@ export class QoeMeter extends EventTarget {
 
   /** Another representation has come on screen. */
   rendered(bitrateBps) {
-    if (this.#bitrateBps !== null && this.#bitrateBps !== bitrateBps) this.#switches += 1;
+    if (this.#bitrateBps !== null && this.#bitrateBps !== bitrateBps) {
+      this.#switches += 1;
+      this.#changedBps += Math.abs(bitrateBps - this.#bitrateBps);
+    }
     this.#bitrateBps = bitrateBps;
   }
 
@@ -117,6 +121,8 @@ export class QoeMeter extends EventTarget {
       stalled_ms: Math.round(this.#stalledMs + (counts ? open : 0)),
       mean_bitrate_bps: this.#playedS > 0 ? Math.round(this.#weightedBits / this.#playedS) : 0,
       switches: this.#switches,
+      changed_bps: this.#changedBps,
+      played_s: Number(this.#playedS.toFixed(3)),
       position_s: Number(this.#positionS.toFixed(3)),
     };
   }

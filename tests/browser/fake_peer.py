@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from attrs import define, field
 
+from dashp2p.web.cmcd_events import PlayerEvent, parse_events
 from tests.browser.browser import CLIENT
 
 # The peer's policy: nothing but this very server.
@@ -65,6 +66,8 @@ class FakePeer:
     """Bytes by source in /stats."""
     reports: list[dict[str, Any]] = field(factory=list)
     """What came to /qoe: the JSON bodies."""
+    events: list[PlayerEvent] = field(factory=list)
+    """What dash.js posted to /cmcd."""
     requests: list[str] = field(factory=list)
     """Paths with queries, as they came."""
     url: str = ""
@@ -86,13 +89,10 @@ class FakePeer:
         return [path for path in self.requests if part in path]
 
     def cmcd(self) -> list[dict[str, str]]:
-        """The CMCD keys of each request that carried some; flags have the value ""."""
+        """The CMCD keys of each request that carried some; flags have the value "", and lists that
+        of their first member."""
         queries = [parse_qs(urlsplit(path).query).get("CMCD", []) for path in self.requests]
-        return [
-            {key: value for key, _, value in (pair.partition("=") for pair in query[0].split(","))}
-            for query in queries
-            if query
-        ]
+        return [_members(query[0]) for query in queries if query]
 
     def stats(self) -> dict[str, object]:
         """The JSON of GET /stats."""
@@ -113,6 +113,11 @@ class FakePeer:
             "origin": {"reachable": self.mode != "no-origin"},
             "start": {"announced_s": 0.1, "indexed_s": 0.2},
         }
+
+
+def _members(text: str) -> dict[str, str]:
+    pairs = (pair.partition("=") for pair in text.split(","))
+    return {key: value.lstrip("(").partition(";")[0].rstrip(")") for key, _, value in pairs}
 
 
 class _Server(ThreadingHTTPServer):
@@ -150,7 +155,12 @@ def _handler(peer: FakePeer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:  # http.server's name
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path == "/qoe" and self.headers["Content-Type"] == "application/json":
+            if not peer.stats_answers:
+                self._hang_up()
+            elif self.path == "/cmcd" and self.headers["Content-Type"] == "application/cmcd":
+                peer.events += parse_events(body.decode())
+                self._answer(HTTPStatus.NO_CONTENT, b"", "text/plain")
+            elif self.path == "/qoe" and self.headers["Content-Type"] == "application/json":
                 peer.reports.append(json.loads(body))
                 self._answer(HTTPStatus.NO_CONTENT, b"", "text/plain")
             else:

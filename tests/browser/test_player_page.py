@@ -104,7 +104,20 @@ class Playing(PlayerPageTestCase):
 
 
 class Reporting(PlayerPageTestCase):
-    """POST /qoe."""
+    """POST /qoe and POST /cmcd."""
+
+    def test_dash_js_reports_by_itself_under_the_same_session(self) -> None:
+        tab = self.playing()
+        tab.until("playing told", lambda: "playing" in [event.state for event in self.peer.events])
+        tab.until("a beacon", lambda: self.peer.reports)
+        self.assertEqual(
+            {event.session_id for event in self.peer.events}, {self.peer.reports[0]["sid"]}
+        )
+        told = next(event for event in self.peer.events if event.state == "playing")
+        self.assertGreater(told.bitrate_bps or 0, 0)
+        self.assertGreater(told.at_s or 0, 1e9)
+        tab.page.evaluate(f"{VIDEO}.pause()")
+        tab.until("paused told", lambda: self.peer.events[-1].state == "paused")
 
     def test_reports_are_well_formed(self) -> None:
         tab = self.playing()
@@ -114,7 +127,7 @@ class Reporting(PlayerPageTestCase):
             set(report),
             {
                 *("v", "sid", "state", "startup_ms", "stalls", "stalled_ms", "mean_bitrate_bps"),
-                *("switches", "buffer_s", "position_s", "player"),
+                *("switches", "changed_bps", "played_s", "buffer_s", "position_s", "player"),
             },
         )
         self.assertEqual(report["v"], 1)

@@ -11,7 +11,7 @@ from twisted.internet import task
 from twisted.internet.interfaces import IAddress
 from twisted.web.resource import Resource
 
-from dashp2p.peer.limits import MAX_QOE_BYTES
+from dashp2p.peer.limits import MAX_CMCD_BYTES, MAX_QOE_BYTES, REPORTS_BURST
 from dashp2p.peer.page import POLICY, Page
 from dashp2p.peer.stats import Stats
 from dashp2p.places import client_folder
@@ -332,6 +332,79 @@ class QoeTests(PageTestCase):
     def test_other_methods(self) -> None:
         for method in ("GET", "PUT", "DELETE"):
             self.assertEqual(self.ask("/qoe", method=method).code, 405)
+
+
+class CmcdReportTests(PageTestCase):
+    """POST /cmcd."""
+
+    TYPE = "Content-Type: application/cmcd"
+
+    def tell(self, body: bytes, *headers: str, **how: Any) -> Answer:
+        return self.ask("/cmcd", *(headers or (self.TYPE,)), method="POST", body=body, **how)
+
+    def qoe(self) -> dict[str, Any]:
+        [session] = json.loads(self.ask("/stats").body)["sessions"]
+        qoe: dict[str, Any] = session["qoe"]
+        return qoe
+
+    def test_a_players_own_reports_make_its_sessions_qoe(self) -> None:
+        answer = self.tell(
+            b'e=ps,sid="a-session",sta=p,ts=1000,br=(1000;v)\n'
+            b'e=t,sid="a-session",sta=p,ts=9000,br=(1000;v)\n'
+            b'e=ps,sid="a-session",sta=r,ts=9000\n'
+            b'e=ps,sid="a-session",sta=p,ts=11000\n'
+        )
+        self.assertEqual((answer.code, answer.body), (204, b""))
+        qoe = self.qoe()
+        self.assertEqual((qoe["source"], qoe["stalls"], qoe["stall_ratio"]), ("cmcd", 1, 0.2))
+        self.assertEqual((qoe["score"], qoe["score_per_segment"]), (2 - 8.6, -3.3))
+
+    def test_they_are_believed_before_the_pages_report_which_still_names_the_player(self) -> None:
+        self.report()
+        self.assertEqual(self.qoe()["source"], "beacon")
+        self.tell(b'e=ps,sid="a-session",sta=p,ts=1000,br=(1000;v)')
+        self.assertEqual((self.qoe()["source"], self.qoe()["stalls"]), ("cmcd", 0))
+        self.assertEqual(self.qoe()["player"], "dash.js 5.1.1")
+
+    def test_it_must_say_what_it_is(self) -> None:
+        for header in ("Content-Type: text/plain", "Accept: */*", JSON):
+            self.assertEqual(self.tell(b'e=ps,sid="a"', header).code, 415)
+        self.assertEqual(self.tell(b'e=ps,sid="a"', "Content-Type: text/cmcd").code, 204)
+        self.assertEqual(len(list(self.proxy.sessions)), 1)
+
+    def test_it_is_bounded_in_size_and_number(self) -> None:
+        self.assertEqual(self.tell(b"x" * (MAX_CMCD_BYTES + 1)).code, 413)
+        codes = {self.tell(b"-").code for _ in range(2 * REPORTS_BURST)}
+        self.assertEqual(codes, {204, 429})
+
+    def test_pages_of_other_sites_may_not_report(self) -> None:
+        for header in ("Origin: https://evil.example", "Origin: null"):
+            self.assertEqual(self.tell(b'e=ps,sid="a"', self.TYPE, header).code, 403)
+        self.assertEqual(self.tell(b'e=ps,sid="a"', host="evil.example").code, 421)
+        self.assertEqual(list(self.proxy.sessions), [])
+
+    def test_it_only_takes(self) -> None:
+        for method in ("GET", "PUT", "DELETE"):
+            self.assertEqual(self.ask("/cmcd", method=method).code, 405)
+        asking = ("Origin: https://films.example", "Access-Control-Request-Method: POST")
+        self.assertEqual(self.ask("/cmcd", *asking, method="OPTIONS").code, 204)
+
+    def test_the_metrics_sum_them_up_without_a_sessions_name(self) -> None:
+        self.tell(
+            b'e=ps,sid="a-session",sta=p,ts=1000,br=(1000;v),msd=700\n'
+            b'e=ps,sid="a-session",sta=r,ts=9000\ne=ps,sid="a-session",sta=p,ts=11000\n'
+        )
+        text = self.ask("/metrics").body.decode()
+        for line in (
+            "dashp2p_peer_player_sessions 1.0",
+            "dashp2p_peer_player_played_seconds_total 8.0",
+            "dashp2p_peer_player_stalled_seconds_total 2.0",
+            "dashp2p_peer_player_stalls_total 1.0",
+            'dashp2p_peer_player_startup_seconds_bucket{le="1"} 1.0',
+            "dashp2p_peer_player_bitrate_bits_per_second 1e+06",
+        ):
+            self.assertIn(line + "\n", text)
+        self.assertNotIn("a-session", text)
 
 
 class HealthTests(PageTestCase):

@@ -9,9 +9,18 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.peer.limits import MAX_SESSIONS
-from dashp2p.peer.sessions import NULLABLE, NUMBERS, STATES, QoeRefused, Sessions, read_qoe
+from dashp2p.peer.sessions import (
+    LATELY_S,
+    NULLABLE,
+    NUMBERS,
+    STATES,
+    QoeRefused,
+    Sessions,
+    read_qoe,
+)
 from dashp2p.swarm.policy import Policy
 from dashp2p.web.cmcd import Cmcd
+from dashp2p.web.cmcd_events import parse_events
 
 BEACON: dict[str, Any] = {
     "v": 1,
@@ -140,3 +149,44 @@ class SessionsTests(SynchronousTestCase):
         self.assertEqual(len(self.sids), MAX_SESSIONS)
         self.assertIn("s0", self.sids)
         self.assertNotIn("s1", self.sids)
+
+    def test_start_up_counts_from_the_request_for_the_mpd(self) -> None:
+        self.sessions.asked("a", 10.0)
+        self.assertEqual(self.sids, [])
+        self.sessions.seen("a", Cmcd(), None, 10.5)
+        self.sessions.hear(parse_events('e=ps,sid="a",sta=p'), 11.25)
+        [session] = self.sessions
+        assert session.qoe is not None
+        self.assertEqual(session.qoe["startup_ms"], 1250)
+
+    def test_those_who_only_asked_for_the_mpd_are_bounded_too(self) -> None:
+        for number in range(MAX_SESSIONS + 1):
+            self.sessions.asked(f"s{number}", float(number))
+        first = self.sessions.session("s0", 1000.0)
+        last = self.sessions.session(f"s{MAX_SESSIONS}", 1000.0)
+        self.assertIsNone(first.first_request_at)
+        self.assertEqual(last.first_request_at, float(MAX_SESSIONS))
+
+    def test_a_page_that_says_how_long_it_played_gets_a_score(self) -> None:
+        self.sessions.report(but(played_s=40.0, changed_bps=2e6, stalls=0, stalled_ms=0), 10.0)
+        [session] = self.sessions
+        assert session.qoe is not None
+        mean_mbit = BEACON["mean_bitrate_bps"] / 1e6
+        self.assertAlmostEqual(session.qoe["score"], round(10 * mean_mbit - 2, 2))
+
+    def test_a_page_that_does_not_gets_none(self) -> None:
+        self.sessions.report(BEACON, 10.0)
+        [session] = self.sessions
+        self.assertNotIn("score", session.qoe or {})
+
+    def test_totals_grow_and_never_shrink(self) -> None:
+        for played_s in (4.0, 9.0, 3.0, 10.0):
+            self.sessions.report(but(played_s=played_s), 10.0)
+        self.assertEqual(self.sessions.totals["played_s"], 10.0)
+        self.assertEqual(sum(self.sessions.startups.counts), 1)
+
+    def test_who_was_silent_or_has_ended_is_not_active(self) -> None:
+        self.sessions.report(but(sid="playing", state="playing"), 100.0)
+        self.sessions.report(but(sid="over", state="ended"), 100.0)
+        self.assertEqual([one.sid for one in self.sessions.active(130.0)], ["playing"])
+        self.assertEqual(self.sessions.active(100.1 + LATELY_S), [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.tracker import limits
-from dashp2p.tracker.rates import Rates
+from dashp2p.web.rates import Rates
 
 
 class RateTests(SynchronousTestCase):
