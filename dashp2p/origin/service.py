@@ -70,6 +70,8 @@ class OriginService(MultiService):
 
     def reasons(self) -> list[str]:
         """What keeps the origin from its work."""
+        if self.files.site.stopping:
+            return ["the origin is stopping"]
         if not os.access(self._root, os.R_OK | os.X_OK):
             return ["the root folder cannot be read"]
         if not os.access(self._root / MANIFEST, os.R_OK):

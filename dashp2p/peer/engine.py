@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from typing import Protocol as Seam
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -81,6 +81,8 @@ class Engine:
         self._running = False
         self._wake: IDelayedCall | None = None
         self._jobs: set[Deferred[Any]] = set()
+        self._saves: set[Deferred[Any]] = set()
+        self._awaited: list[tuple[Callable[[], bool], Deferred[None]]] = []
         self._stopped = False
         exchange.events = self.neighbourhood
 
@@ -109,6 +111,30 @@ class Engine:
             self._running = False
         self._tell_losses()
         self._schedule()
+        self._tell_awaited()
+
+    def until(self, holds: Callable[[], bool]) -> Deferred[None]:
+        """Fires as soon as `holds` says so after something happened. Cancel it freely."""
+        waiting: Deferred[None] = Deferred(
+            lambda cancelled: self._awaited.remove((holds, cancelled))
+        )
+        self._awaited.append((holds, waiting))
+        self._tell_awaited()
+        return waiting
+
+    def _tell_awaited(self) -> None:
+        for holds, waiting in list(self._awaited):
+            if holds():
+                self._awaited.remove((holds, waiting))
+                waiting.callback(None)
+
+    def uploaded(self) -> bool:
+        """Whether every request of a neighbour is answered."""
+        return not any(link.session.owed for link in self.exchange.links.values())
+
+    def saved(self) -> Deferred[Any]:
+        """Fires when what waits for the disk now is there, or has failed."""
+        return DeferredList(list(self._saves))
 
     def _schedule(self) -> None:
         at = self.node.next_wake(self.now)
@@ -128,8 +154,13 @@ class Engine:
         self.node.tick(self.now)
         self.run()
 
+    def leave(self) -> None:
+        """Take on no more uploads; what neighbours are owed already is still sent."""
+        self.node.uplink.closing = True
+        self.exchange.go_away()
+
     def stop(self) -> None:
-        """Cancel everything that is under way."""
+        """Cancel everything that is under way, but for what is being written."""
         self._stopped = True
         if self._wake is not None and self._wake.active():
             self._wake.cancel()
@@ -391,7 +422,7 @@ class Engine:
 
     def _save(self, save: Save) -> None:
         job = self._offload(save.write)
-        self._jobs.add(job)
+        self._saves.add(job)
 
         def saved(written: Written) -> None:
             self.store.saved(written, self.now)
@@ -402,7 +433,7 @@ class Engine:
             self.store.not_saved(save, error, self.now)
 
         def done(result: object) -> None:
-            self._jobs.discard(job)
+            self._saves.discard(job)
             self._tell_losses()
 
         job.addCallbacks(saved, failed)

@@ -57,4 +57,6 @@ HASHES_LATE_S: Final = 0.3
 MAX_UNPROVEN_BYTES: Final = 4 * 1024 * 1024
 """Blocks of one segment that wait for the hashes to check them by."""
 STOP_S: Final = 10.0
-"""How long a stopping daemon lets what is under way end."""
+"""How long a stopping daemon lets responses and uploads that are under way end."""
+HANG_UP_S: Final = 2.5
+"""Then its links may take so long to close, and the cache to take what waits for the disk."""

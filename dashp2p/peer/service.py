@@ -28,6 +28,7 @@ from dashp2p.peer.engine import Engine
 from dashp2p.peer.exchange import Exchange, tcp_endpoint
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.limits import (
+    HANG_UP_S,
     ORIGIN_CONNECT_S,
     ORIGIN_CONNECTIONS,
     PLAYER_STALLED_S,
@@ -389,20 +390,30 @@ class PeerService(Service):
 
     async def _stop(self) -> None:
         Service.stopService(self)
-        self.exchange.go_away()
+        self.engine.leave()
         self.presentation.stop()
         for job in list(self._jobs):
             job.cancel()
-        ending: list[Deferred[Any]] = [listener.stopService() for listener in self._members]
+        faces = [face for face in self._members if isinstance(face, HttpListener)]
+        ending: list[Deferred[Any]] = [face.drain() for face in faces]
+        ending += [self._links.stopService(), self.engine.until(self.engine.uploaded)]
         if self._membership is not None:
             ending.append(Deferred.fromCoroutine(self._membership.stop()))
-        together = DeferredList(ending, consumeErrors=True)
-        together.addTimeout(STOP_S, self._reactor, onTimeoutCancel=lambda *_: None)
-        await together
+        await self._within(STOP_S, *ending)
+        links = self.exchange.links
+        for link in list(links.values()):
+            link.close()  # what was written still leaves; cutting the link would lose it
+        await self._within(HANG_UP_S, self.engine.until(lambda: not links), self.engine.saved())
         self.engine.stop()
         self.exchange.close()
+        await self._within(HANG_UP_S, *(face.stopService() for face in faces))
         await self._pool.closeCachedConnections()
         self.store.close()
+
+    def _within(self, seconds: float, *ending: Deferred[Any]) -> Deferred[Any]:
+        """Fires when all have ended, or after so many seconds. Never fails."""
+        together = DeferredList(ending, consumeErrors=True)
+        return together.addTimeout(seconds, self._reactor, onTimeoutCancel=lambda *_: None)
 
 
 class _Root(Resource):

@@ -39,6 +39,10 @@ class Sourcing:
         for neighbour in self.state.neighbours.values():
             if self._may_ask(neighbour, delivery):
                 blocks |= self._offer(neighbour, delivery)[1]
+            elif neighbour.leaving:
+                # It takes no more requests, and answers those that it has before it goes.
+                asked = delivery.asked.get(neighbour.peer_id, 0)
+                blocks |= asked & neighbour.holds(delivery.entry)
         return blocks & delivery.missing
 
     def held(self, delivery: Delivery) -> int:

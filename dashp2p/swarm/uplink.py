@@ -76,6 +76,8 @@ class Uplink:
     limit_bps: float | None = None
     outlets: dict[bytes, Outlet] = field(factory=dict)
     total_bytes: int = 0
+    closing: bool = False
+    """Nothing new is taken on: what is owed already is the last."""
     _bucket: TokenBucket | None = None
     _spreading: dict[int, Spreading] = field(factory=dict)
     _turns: list[bytes] = field(factory=list)
@@ -136,6 +138,8 @@ class Uplink:
     def _refusal(self, outlet: Outlet, entry: Entry | None, request: Request) -> Code | None:
         if not self.state.uploads:
             return Code.NOT_HERE
+        if self.closing:
+            return Code.SHUTTING_DOWN
         if entry is None:
             return Code.NOT_HERE
         if request.blocks >> entry.block_count:

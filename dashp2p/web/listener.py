@@ -15,7 +15,7 @@ from dashp2p.web.site import BoundedSite
 
 log = Logger()
 
-DRAIN_S = 5.0
+DRAIN_S = 10.0
 
 
 class StartRefused(SystemExit, Exception):  # noqa: N818  # it is an exit
@@ -92,7 +92,10 @@ class Listener(Service):
 
 
 class HttpListener(Listener):
-    """A Listener for a site: on stop, responses under way have `drain_s` to end."""
+    """A Listener for a site: on stop, responses under way have `drain_s` to end.
+
+    The port stays open meanwhile, so that /readyz can say that the daemon stops.
+    """
 
     def __init__(
         self,
@@ -106,11 +109,17 @@ class HttpListener(Listener):
         self.site = site
         self._drain_s = drain_s
 
+    def drain(self) -> Deferred[None]:
+        """Begin nothing new; fires when what was being answered has ended."""
+        return self.site.drain(self._drain_s)
+
     def stopService(self) -> Deferred[None]:
-        """Listen no more, then wait for what is being answered; fires when nobody is left."""
+        """Wait for what is being answered (unless `drain` has), then listen no more."""
 
         async def stop() -> None:
+            if not self.site.stopping:
+                await self.drain()
             await Listener.stopService(self)
-            await self.site.drain(self._drain_s)
+            self.site.close()
 
         return Deferred.fromCoroutine(stop())

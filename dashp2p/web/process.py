@@ -1,9 +1,14 @@
-"""What a daemon does to its own process: more open files, and a clean exit on SIGTERM."""
+"""What a daemon does to its own process: open files, a clock that is never set, and its end."""
 
 from __future__ import annotations
 
+import os
 import signal
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from types import FrameType
 from typing import Any
 
 from twisted.internet.error import ReactorNotRunning
@@ -12,26 +17,68 @@ from twisted.logger import Logger
 log = Logger()
 
 ENOUGH_OPEN_FILES = 1 << 16
+LAST_RESORT_S = 14.0
+"""After the first signal: if the orderly end hangs (a disk that never answers), the system ends
+the process. More than any daemon's own deadlines, less than the 15 s that supervisors give."""
+STOPPED_AT_ONCE = b"a second signal: leaving at once\n"
 
 
 def prepare_process(reactor: Any) -> None:
     """Call this from makeService: it is for a whole process, not for a service in a test."""
     raise_open_files_limit()
-    reactor.callWhenRunning(stop_on_sigterm, reactor)
+    use_monotonic_time(reactor)
+    reactor.callWhenRunning(stop_on_signals, reactor)
 
 
-def stop_on_sigterm(reactor: Any) -> None:
-    """Let SIGTERM stop the services and end the process with status 0.
+def monotonic_clock() -> Callable[[], float]:
+    """Seconds that only ever grow.
+
+    Where the system tells, they count sleep too: a laptop that wakes must see that its links and
+    leases are old.
+    """
+    boot_time: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic if boot_time is None else partial(time.clock_gettime, boot_time)
+
+
+def use_monotonic_time(reactor: Any) -> None:
+    """Let a reactor's timers run by a clock that nobody sets.
+
+    Twisted's run by the time of day: set back by an hour, they would all be an hour late. Timers
+    that are set already keep their distance.
+    """
+    before = reactor.seconds()
+    waiting = [(call, call.getTime() - before) for call in reactor.getDelayedCalls()]
+    reactor.seconds = monotonic_clock()
+    for call, left_s in waiting:
+        call.seconds = reactor.seconds
+        call.reset(max(0.0, left_s))
+
+
+def stop_on_signals(reactor: Any) -> None:
+    """Let SIGTERM and SIGINT stop the services and end the process with status 0.
 
     Twisted stops too, but then kills itself with the same signal, so that whoever supervises it
-    (docker, systemd, run-demo.sh) cannot tell an orderly stop from a death.
+    (docker, systemd, run-demo.sh) cannot tell an orderly stop from a death. A second signal ends
+    the process there and then: nothing that it holds needs an orderly end to be whole.
     """
+    asked = False
 
     def stop() -> None:
-        with suppress(ReactorNotRunning):  # the second SIGTERM, while the first still drains
+        with suppress(ReactorNotRunning):  # it is ending for another reason
             reactor.stop()
 
-    signal.signal(signal.SIGTERM, lambda number, frame: reactor.callFromThread(stop))
+    def signalled(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os.write(2, STOPPED_AT_ONCE)
+            os._exit(128 + number)
+        asked = True
+        if hasattr(signal, "setitimer"):  # not on Windows
+            signal.setitimer(signal.ITIMER_REAL, LAST_RESORT_S)
+        reactor.callFromThread(stop)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signalled)
 
 
 def raise_open_files_limit() -> None:

@@ -14,6 +14,7 @@ from twisted.web.server import Request, Site
 
 from dashp2p.web.addresses import address_group, is_loopback
 from dashp2p.web.channel import BoundedChannel
+from dashp2p.web.json import ErrorResource
 from dashp2p.web.limits import SiteLimits
 from dashp2p.web.request import BoundedRequest
 
@@ -22,6 +23,11 @@ __all__ = ["BoundedChannel", "BoundedRequest", "BoundedSite", "Guard", "SiteLimi
 log = Logger()
 
 SERVER = b"dashp2p"
+
+ANSWERED_TO_THE_END = frozenset({b"/healthz", b"/readyz", b"/metrics", b"/stats"})
+"""What a stopping daemon still answers: how it is. Whoever asks for more is sent elsewhere."""
+STOPPING = "this daemon is stopping; ask another, or try again soon"
+RETRY_AFTER_S = 2
 
 Guard = Callable[[BoundedRequest], "IResource | None"]
 """Looks at each request first; a resource that it returns answers in the site's stead."""
@@ -55,6 +61,7 @@ class BoundedSite(Site):
         self._guard = guard
         self._channels: set[BoundedChannel] = set()
         self._by_group: Counter[str] = Counter()
+        self._ending: set[BoundedChannel] = set()
         self._drained: Deferred[None] | None = None
 
     def buildProtocol(  # type: ignore[override]  # no switch to HTTP/2 in between
@@ -64,7 +71,7 @@ class BoundedSite(Site):
         group = None if is_loopback(addr) else address_group(addr)
         limit = self.limits.connections_per_address
         crowded = group is not None and limit is not None and self._by_group[group] >= limit
-        if crowded or self.stopping or len(self._channels) >= self.limits.connections:
+        if crowded or len(self._channels) >= self.limits.connections:
             self.refused_connections += 1
             return None
         channel: BoundedChannel = Site.buildProtocol(self, addr)
@@ -87,6 +94,7 @@ class BoundedSite(Site):
         if channel not in self._channels:
             return
         self._channels.discard(channel)
+        self._ending.discard(channel)  # whoever came after the stop began is not waited for
         group = channel.counted_under
         if group is not None:
             self._by_group[group] -= 1
@@ -99,37 +107,51 @@ class BoundedSite(Site):
         Request.setHeader(request, b"Server", SERVER)
         Request.setHeader(request, b"X-Content-Type-Options", b"nosniff")
         answer = None if self._guard is None else self._guard(request)
+        if answer is None and self.stopping and request.path not in ANSWERED_TO_THE_END:
+            Request.setHeader(request, b"Retry-After", b"%d" % RETRY_AFTER_S)
+            answer = ErrorResource(503, STOPPING)
         if answer is None:
             answer = Site.getResourceFor(self, request)
         return answer
 
     def drain(self, grace_s: float) -> Deferred[None]:
-        """Take no more connections, close the idle ones, and let responses end for `grace_s`.
+        """Begin nothing new, close the idle connections, and let responses end for `grace_s`.
 
-        Fires when no connection is left. Stop the listening port before; call it once.
+        Fires when what was being answered has ended. Until `close`, new connections are still
+        taken, for whoever asks how the daemon is. Call it once.
         """
         self.stopping = True
         drained = self._drained = Deferred()
+        self._ending = set(self._channels)
         for channel in list(self._channels):
             if not channel.answering:
                 channel.close()
-        timer = self.reactor.callLater(grace_s, self._abort_all)
+        timer = self.reactor.callLater(grace_s, self._cut_off)
 
-        def stop_timer(result: None) -> None:
+        def stop_timer(result: object) -> object:
             if timer.active():
                 timer.cancel()
+            return result
 
-        drained.addCallback(stop_timer)
+        drained.addBoth(stop_timer)
         self._tell_if_drained()
         return drained
 
-    def _abort_all(self) -> None:
-        log.info("{count} responses were cut off by the stop", count=len(self._channels))
+    def close(self) -> None:
+        """End the connections that there are. Stop the listening port before."""
         for channel in list(self._channels):
+            if channel.answering:
+                channel.abort()
+            else:
+                channel.close()
+
+    def _cut_off(self) -> None:
+        log.info("{count} responses were cut off by the stop", count=len(self._ending))
+        for channel in list(self._ending):
             channel.abort()
 
     def _tell_if_drained(self) -> None:
-        if self._drained is not None and not self._channels:
+        if self._drained is not None and not self._ending:
             drained, self._drained = self._drained, None
             drained.callback(None)
 

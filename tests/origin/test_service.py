@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.origin.service import OriginService
 from dashp2p.origin.tap import Options, makeService
-from dashp2p.web.listener import StartRefused
+from dashp2p.web.listener import DRAIN_S, StartRefused
 from dashp2p.web.site import BoundedSite
 from tests.web.support import LOOPBACK, STRANGER, Answer, Connection
 
@@ -132,7 +132,7 @@ class ServiceTests(SynchronousTestCase):
         client.get("/dash/chunk.m4s")
         done = MultiService.stopService(service)
         self.assertNoResult(done)
-        self.reactor.advance(5)
+        self.reactor.advance(DRAIN_S)
         self.successResultOf(done)
         self.assertTrue(client.aborted)
         self.assertEqual(self.reactor.getDelayedCalls(), [])

@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dashp2p.swarm.commands import Ask, Drop, Withdraw
+from dashp2p.swarm.commands import Ask, CallTracker, Drop, Withdraw
 from dashp2p.swarm.policy import Policy
 from dashp2p.swarm.sourcing import leader_by_hash, lowest
 from dashp2p.wire.errors import Code
@@ -65,6 +65,25 @@ class Pulling(SynchronousTestCase):
         bench.node.leaving(peer("a"), bench.now)
         bench.want()
         self.assertEqual(bench.take(Ask), [])
+
+    def test_what_was_asked_of_it_before_is_waited_for(self) -> None:
+        bench = Bench()
+        bench.join("a", whole=0b10)
+        bench.want()
+        bench.quiet()
+        bench.node.leaving(peer("a"), bench.now)
+        self.assertEqual(bench.take(CallTracker), [])
+        self.assertEqual([type(command) for command in bench.said], [])
+
+    def test_when_it_is_gone_the_rest_is_had_elsewhere(self) -> None:
+        bench = Bench()
+        bench.join("a", whole=0b10)
+        bench.want()
+        bench.quiet()
+        bench.node.leaving(peer("a"), bench.now)
+        bench.node.left(peer("a"), bench.now)
+        [call] = bench.take(CallTracker)
+        self.assertEqual([want.missing for want in call.wants], [full(10)])
 
     def test_the_rarest_block_is_asked_for_first_with_slack(self) -> None:
         bench = Bench(entry(blocks=64))

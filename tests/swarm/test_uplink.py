@@ -63,6 +63,18 @@ class Serving(SynchronousTestCase):
         [refusal] = bench.take(Refuse)
         self.assertEqual(refusal.code, Code.NOT_HERE)
 
+    def test_who_is_closing_sends_what_it_owes_and_takes_on_no_more(self) -> None:
+        bench = holding("a")
+        bench.ask("a", full(4))
+        bench.node.uplink.closing = True
+        bench.ask("a", full(10) & ~full(4), request_id=2)
+        said = bench.node.take_commands(bench.now)
+        refused = [command for command in said if isinstance(command, Refuse)]
+        self.assertEqual([(each.request_id, each.code) for each in refused], [(2, 8)])
+        bench.node.link_ready(peer("a"), bench.now)
+        first = sum(command.count for command in said if isinstance(command, Send))
+        self.assertEqual(first + len(drain(bench)), 4)
+
     def test_a_block_on_its_way_is_sent_when_it_comes(self) -> None:
         bench = Bench()
         bench.join("a")

@@ -475,10 +475,50 @@ class DrainTests(SynchronousTestCase):
         self.successResultOf(done)
         self.assertTrue(busy.aborted)
 
-    def test_nobody_new_is_let_in(self) -> None:
+    def test_whoever_asks_hears_to_the_end_how_it_is(self) -> None:
         Connection(self.site).send(GET)
         self.site.drain(10)
-        self.assertIsNone(self.site.buildProtocol(LOOPBACK))
+        self.resource.answer = hello
+        for path in ("/readyz", "/healthz", "/metrics", "/stats"):
+            late = Connection(self.site)
+            late.get(path)
+            self.assertEqual(Answer.of(late).code, 200, path)
+            self.assertTrue(late.gone)
+
+    def test_nothing_new_is_begun(self) -> None:
+        Connection(self.site).send(GET)
+        self.site.drain(10)
+        late = Connection(self.site)
+        late.get("/dash/chunk_0_1.m4s")
+        answer = Answer.of(late)
+        self.assertEqual((answer.code, answer.headers["retry-after"]), (503, "2"))
+        self.assertIn(b"stopping", answer.body)
+        self.assertTrue(late.gone)
+        self.assertEqual(len(self.resource.requests), 1)
+
+    def test_who_comes_after_the_stop_began_does_not_hold_it_up(self) -> None:
+        busy = Connection(self.site)
+        busy.send(GET)
+        done = self.site.drain(10)
+        late = Connection(self.site)
+        late.get("/readyz")
+        self.resource.requests[0].finish()
+        busy.received()
+        self.successResultOf(done)
+        self.site.close()
+        self.assertTrue(late.aborted)
+
+    def test_a_response_that_waits_for_its_reader_may_end(self) -> None:
+        slow = Connection(self.site)
+        slow.reading = False
+        slow.send(GET)
+        self.resource.requests[0].write(b"whole")
+        self.resource.requests[0].finish()
+        done = self.site.drain(10)
+        self.assertNoResult(done)
+        slow.reading = True
+        self.assertIn(b"whole", slow.received())
+        self.successResultOf(done)
 
 
 class GuardTests(SynchronousTestCase):
