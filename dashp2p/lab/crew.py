@@ -8,12 +8,13 @@ from attrs import frozen
 
 from dashp2p.lab.film import MPD_NAME, Film
 from dashp2p.lab.forking import Job
-from dashp2p.lab.scenario import Ablation, Player, Scenario
+from dashp2p.lab.scenario import Ablation, Lie, Player, Scenario
 from dashp2p.lab.stage import ORIGIN, TRACKER, Stage
 
 DAEMON = "dashp2p.lab.daemon"
 STARTER = "dashp2p.lab.starter"
 VIEWER = "dashp2p.lab.viewer"
+LIAR = "dashp2p.lab.liar"
 BROWSER = "dashp2p.lab.browser"
 FALSE_BYTES_STATUS = 3
 """How a viewer ends that got a byte which the origin did not publish."""
@@ -40,20 +41,23 @@ class Crew:
 
     def peer(self, host: str, prepared: bool) -> Job:
         """`prepared`: under the starter, so that it begins when it is told."""
-        return self._daemon(
-            host,
-            "dashp2p-peer",
-            [
-                *("--listen", self.stage.listen(host)),
-                *("--exchange", self.stage.exchange(host)),
-                *("--origin", f"{self.stage.origin_url}/dash"),
-                *("--tracker", self.stage.tracker_url),
-                *("--cache", str(self.folder / f"cache-{host}")),
-                *("--cache-size", "2GiB"),
-                *("--upload-rate", f"{self.scenario.links.uplink_bps / 1e6:g}Mbit"),
-            ],
-            prepared,
-        )
+        return self._daemon(host, "dashp2p-peer", self._peer_options(host), prepared)
+
+    def liar(self, host: str, lie: Lie) -> Job:
+        """A peer that does not play fair."""
+        arguments = [lie.value, *self._peer_options(host)]
+        return Job(LIAR, arguments, self.stage.namespace(host))
+
+    def _peer_options(self, host: str) -> list[str]:
+        return [
+            *("--listen", self.stage.listen(host)),
+            *("--exchange", self.stage.exchange(host)),
+            *("--origin", f"{self.stage.origin_url}/dash"),
+            *("--tracker", self.stage.tracker_url),
+            *("--cache", str(self.folder / f"cache-{host}")),
+            *("--cache-size", "2GiB"),
+            *("--upload-rate", f"{self.scenario.links.uplink_bps / 1e6:g}Mbit"),
+        ]
 
     def tracker_environment(self) -> dict[str, str]:
         """Its keys go away with the run."""

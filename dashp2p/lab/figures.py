@@ -50,6 +50,8 @@ class Figures:
     peak_window_over_need: float | None
     waste_share: float | None
     takeovers: int | None
+    liars_kept: int | None
+    """Links that honest peers had with liars at the end; None where there were none."""
     cpu_per_viewer: float | None
     """CPU that a peer's daemon used, as share of one core while its viewer watched; the median."""
     machine_busy: float
@@ -100,6 +102,7 @@ def figures(scenario: Scenario, result: RunResult) -> Figures:
         peak_window_over_need=_peak_over_need(scenario, windows, delivered_each),
         waste_share=_waste_share(stats, seen.values(), result.egress_bytes),
         takeovers=_takeovers(result.swarms),
+        liars_kept=_liars_kept(result.liar_ids, stats),
         cpu_per_viewer=_cpu_per_viewer(result),
         machine_busy=result.machine_busy,
         crowd=summarise(stats) if stats else None,
@@ -146,6 +149,8 @@ def checks(
     peak = median(crowd, "peak_window_over_need")
     at_most("egress in 4 s / need", targets.window_egress_over_need_max, peak)
     at_least("takeovers", targets.takeovers_min, median(crowd, "takeovers"), ".0f")
+    kept = median(crowd, "liars_kept")
+    at_most("links kept with liars", targets.liars_kept_max, kept, ".0f")
     absent = max((one.never_began + one.unfinished for one in crowd), default=None)
     at_most("viewers that never began or ended", 0, absent, "d")
     deceived = max((one.false_bytes for one in crowd), default=None)
@@ -262,6 +267,13 @@ def _takeovers(swarms: Any) -> int | None:
     if not swarms:
         return None
     return sum(int(swarm.get("takeovers") or 0) for swarm in swarms.get("swarms", ()))
+
+
+def _liars_kept(liar_ids: Sequence[str | None], stats: Sequence[Mapping[str, Any]]) -> int | None:
+    if not liar_ids or None in liar_ids:
+        return None
+    neighbours = [one["peer"] for answer in stats for one in answer.get("neighbours", ())]
+    return sum(neighbours.count(liar) for liar in set(liar_ids))
 
 
 def _cpu_per_viewer(result: RunResult) -> float | None:

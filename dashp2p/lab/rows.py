@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from dashp2p.lab.loss import Loss
-from dashp2p.lab.scenario import Churn, Links, Player, Scenario, Targets
+from dashp2p.lab.scenario import Churn, Lie, Links, Player, Scenario, Targets
 
 _NEAR = Targets(
     cps_max=1.05,
@@ -115,6 +115,14 @@ ROWS: tuple[Scenario, ...] = (
         14,
         origin_killed_when_held=True,
         targets=Targets(stalls_max=0),
+    ),
+    Scenario(
+        "liars",
+        "ten at once, near, five of them liars, two of these squat leases",
+        15,
+        peers=5,
+        liars=(Lie.EMPTY, Lie.SILENT, Lie.FALSE, Lie.SQUAT, Lie.SQUAT),
+        targets=Targets(cps_max=1.5, stalls_max=0, liars_kept_max=0),
     ),
 )
 

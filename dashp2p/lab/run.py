@@ -24,7 +24,7 @@ from dashp2p.lab.forking import ForkServer, Job
 from dashp2p.lab.measure import Sample
 from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.processes import Program, Programs
-from dashp2p.lab.scenario import Ablation, Ending, Scenario, Variant, Visit
+from dashp2p.lab.scenario import Ablation, Ending, Lie, Scenario, Variant, Visit, host_name
 from dashp2p.lab.stage import (
     ORIGIN,
     TRACKER,
@@ -75,6 +75,8 @@ class RunResult:
     """Each viewer's own report by host; None where it left none."""
     stats: dict[str, Any]
     """Each peer's /stats by host, taken at the end or just before its end."""
+    liar_ids: tuple[str | None, ...]
+    """Who the liars are; None for one that was not there to be asked."""
     swarms: Any
     cpu_s: dict[str, float]
     """CPU that each program used since the first viewer's start, in seconds of one core."""
@@ -132,7 +134,7 @@ class Run:
         with ExitStack() as stack:
             work = leftovers.make_folder()
             stack.callback(shutil.rmtree, work, ignore_errors=True)
-            hosts = len(self._visits)
+            hosts = len(self._visits) + len(self._liars())
             if self.loopback:
                 self._stage = stack.enter_context(LoopbackStage(self.scenario, hosts, self.seed))
             else:
@@ -156,6 +158,8 @@ class Run:
             environment = self._crew.tracker_environment()
             tracker = self._start(TRACKER, self._crew.tracker(), environment)
             self._await_daemon(TRACKER, tracker)
+        for host, lie in self._liars().items():
+            self._await_daemon(host, self._start(host, self._crew.liar(host, lie)))
         self._egress_base = self._stage.egress_bytes()
         early = [visit for visit in self._visits if self._comes_early(visit)]
         if self.variant is Variant.PEERS:
@@ -172,6 +176,11 @@ class Run:
         self._begin = time.monotonic() + HEAD_START_S
         self._at(0.0, self._note_first_cpu)
         self._plan(early)
+
+    def _liars(self) -> dict[str, Lie]:
+        """The liars' hosts, which come after the crowd's; none where there are no peers."""
+        lies = self.scenario.liars if self.variant is Variant.PEERS else ()
+        return {host_name(len(self._visits) + nth): lie for nth, lie in enumerate(lies, 1)}
 
     def _comes_early(self, visit: Visit) -> bool:
         return self.scenario.churn is None or visit.arrives_s <= 0
@@ -351,6 +360,7 @@ class Run:
     def _collect(self, began_at: float, machine_busy: float) -> RunResult:
         self._sample()
         self._note_deaths()
+        liar_ids = [(self._ask(host, "/stats") or {}).get("peer") for host in self._liars()]
         for host in self._peers:
             if host not in self._left:
                 self._take_stats(host)
@@ -376,6 +386,7 @@ class Run:
             visits=tuple(self._as_it_went(visit) for visit in self._visits),
             viewers={host: self._viewer_report(host) for host in self._viewers},
             stats=self._stats,
+            liar_ids=tuple(liar_ids),
             swarms=swarms,
             cpu_s=cpu_s,
             machine_busy=machine_busy,

@@ -37,6 +37,19 @@ class Ending(enum.Enum):
     CUT = "cut link"
 
 
+class Lie(enum.Enum):
+    """How a peer lets its neighbours down; all say that they have the whole film."""
+
+    EMPTY = "empty"
+    """Refuses what it is asked for."""
+    SILENT = "silent"
+    """Answers nothing."""
+    FALSE = "false"
+    """Sends bytes that are not the film's."""
+    SQUAT = "squat"
+    """Answers nothing, takes every lease it can get, says that it is fetching, and never does."""
+
+
 class Ablation(enum.Enum):
     """A mechanism that peers may be told to do without, to see what it is worth."""
 
@@ -103,6 +116,8 @@ class Targets:
     offload_min: float | None = None
     window_egress_over_need_max: float | None = None
     takeovers_min: int | None = None
+    liars_kept_max: int | None = None
+    """Links that honest peers still have with liars at the end."""
 
     def in_words(self) -> str:
         """One line for a person."""
@@ -116,6 +131,7 @@ class Targets:
             ("offload >= {:g}", self.offload_min),
             ("egress in 4 s <= {:g} x need", self.window_egress_over_need_max),
             ("takeovers >= {}", self.takeovers_min),
+            ("links kept with liars <= {}", self.liars_kept_max),
         )
         words = [text.format(value) for text, value in told if value is not None]
         return ", ".join(words).replace("at most 0 stalls", "no stall")
@@ -143,6 +159,8 @@ class Scenario:
     """Daemons begin with the players, not before."""
     tracker_killed_at_s: float | None = None
     origin_killed_when_held: bool = False
+    liars: tuple[Lie, ...] = ()
+    """Peers beside the crowd's that do not play fair, one for each kind named, without viewers."""
     targets: Targets = field(factory=Targets)
 
     def visits(self, variant: Variant, seed: int) -> list[Visit]:
@@ -168,7 +186,9 @@ class Scenario:
         links = evolve(
             self.links, uplink_bps=usual.uplink_bps, loss=usual.loss, lossy_peers=None, nat=False
         )
-        return evolve(self, peers=1, spacing_s=0.0, links=links, killed=0, churn=None, cold=False)
+        return evolve(
+            self, peers=1, spacing_s=0.0, links=links, killed=0, churn=None, cold=False, liars=()
+        )
 
     def loses(self, number: int) -> bool:
         """Whether the peer with this number (from 1) has a lossy link."""

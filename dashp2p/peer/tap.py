@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService
 
@@ -22,6 +22,9 @@ from dashp2p.options import (
     web_origin,
     writable_directory,
 )
+
+if TYPE_CHECKING:
+    from dashp2p.peer.service import PeerSettings
 
 
 class Options(DaemonOptions):
@@ -145,21 +148,12 @@ def ablations(names: str) -> frozenset[str]:
     return frozenset(name.strip() for name in names.split(",") if name.strip())
 
 
-def makeService(options: Options, reactor: Any = None) -> IService:
-    """The peer, not started; on the global reactor unless a test gives another."""
+def settings_of(options: Options) -> PeerSettings:
+    """The options, typed."""
     # Imported here: --help and --version need none of it.
-    import random
+    from dashp2p.peer.service import PeerSettings
 
-    from dashp2p.peer.service import PeerService, PeerSettings
-
-    if reactor is None:
-        from twisted.internet import reactor as global_reactor
-
-        from dashp2p.web.process import prepare_process
-
-        reactor = global_reactor
-        prepare_process(reactor)
-    settings = PeerSettings(
+    return PeerSettings(
         listen=options["listen"],
         exchange=options["exchange"],
         origin_url=options["origin"],
@@ -175,5 +169,21 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         client=options["client"],
         ablations=ablations(options["ablate"]),
     )
-    service: IService = PeerService(settings, reactor, random.Random())
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """The peer, not started; on the global reactor unless a test gives another."""
+    # Imported here: --help and --version need none of it.
+    import random
+
+    from dashp2p.peer.service import PeerService
+
+    if reactor is None:
+        from twisted.internet import reactor as global_reactor
+
+        from dashp2p.web.process import prepare_process
+
+        reactor = global_reactor
+        prepare_process(reactor)
+    service: IService = PeerService(settings_of(options), reactor, random.Random())
     return service

@@ -52,6 +52,7 @@ def result(**changes: Any) -> RunResult:
         "visits": (Visit("p01", 0.0), Visit("p02", 0.0)),
         "viewers": {"p01": viewer({"a": 1000, "b": 1000}), "p02": viewer({"a": 1000}, 400.0)},
         "stats": {},
+        "liar_ids": (),
         "swarms": None,
         "cpu_s": {"p01": 0.2, "p02": 0.4},
         "machine_busy": 0.5,
@@ -119,6 +120,18 @@ class FiguresTests(SynchronousTestCase):
     def test_takeovers_are_added_up_over_swarms(self) -> None:
         swarms = {"swarms": [{"takeovers": 2}, {"takeovers": 3}]}
         self.assertEqual(figures(TWO, result(swarms=swarms)).takeovers, 5)
+
+    def test_links_that_honest_peers_keep_with_liars_are_counted(self) -> None:
+        stats = {
+            host: {**peer_stats(1, 1), "neighbours": [{"peer": "honest"}, {"peer": liar}]}
+            for host, liar in (("p01", "liar-1"), ("p02", "honest-too"))
+        }
+        found = figures(TWO, result(stats=stats, liar_ids=("liar-1", "liar-2")))
+        self.assertEqual(found.liars_kept, 1)
+
+    def test_a_liar_that_was_not_there_to_the_end_proves_nothing(self) -> None:
+        stats = {"p01": {**peer_stats(1, 1), "neighbours": []}}
+        self.assertIsNone(figures(TWO, result(stats=stats, liar_ids=(None,))).liars_kept)
 
     def test_it_can_be_saved(self) -> None:
         json.dumps(plain(figures(TWO, result(stats={"p01": peer_stats(1, 1)}))))
