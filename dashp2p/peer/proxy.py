@@ -192,7 +192,7 @@ class DashResource(Resource):
         dynamic = cmsd_dynamic(
             "dashp2p",
             throughput_bps=self._advice.etp_bps,
-            max_bitrate_bps=self._advice.max_bitrate_bps(),
+            max_bitrate_bps=self._advice.max_total_bps(),
         )
         set_cmsd(request, dynamic=dynamic)
 

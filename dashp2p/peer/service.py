@@ -321,8 +321,10 @@ class PeerService(Service):
         if index is None:
             return
         self.engine.index = index
-        video = [item for item in index.representations if item.media_type == "video"]
-        self.advice.learn_ladder(tuple(item.bandwidth_bps for item in video))
+        rates: dict[str, list[int]] = {"video": [], "audio": []}
+        for item in index.representations:
+            rates.setdefault(item.media_type, []).append(item.bandwidth_bps)
+        self.advice.learn_ladder(tuple(rates["video"]), tuple(rates["audio"]))
         self._warm(index)
         self._recover(index)
         for link in self.exchange.links.values():

@@ -2,7 +2,8 @@
 
 `etp` is measured where bytes really came over the network, never from the cache: a local cache that
 answers at once would send every player to the top rung. `mb` follows it with hysteresis, so that
-viewers gather on the same rungs: K equally used rungs cap the offload at 1 - K/N.
+viewers gather on the same rungs: K equally used rungs cap the offload at 1 - K/N. It counts picture
+and sound together, as players read it: dash.js takes the sound's rate off before it compares rungs.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ class Advice:
     """`ladder_bps` are the video rungs' rates, any order; empty until the index is here."""
 
     ladder_bps: tuple[int, ...] = ()
+    audio_bps: int = 0
+    """The rate of the best sound, 0 where there is none."""
     etp_bps: float | None = None
     _cap: int | None = field(default=None)
 
-    def learn_ladder(self, rates_bps: tuple[int, ...]) -> None:
-        """The rungs of the presentation."""
+    def learn_ladder(self, rates_bps: tuple[int, ...], audio_bps: tuple[int, ...] = ()) -> None:
+        """The rungs of the presentation, picture and sound."""
         self.ladder_bps = tuple(sorted(rates_bps))
+        self.audio_bps = max(audio_bps, default=0)
         self._cap = None
 
     def delivered(self, size_bytes: int, took_s: float) -> None:
@@ -40,6 +44,11 @@ class Advice:
             self.etp_bps = sample
         else:
             self.etp_bps += SMOOTHING * (sample - self.etp_bps)
+
+    def max_total_bps(self) -> int | None:
+        """What `mb` says: the highest rung worth asking for, with its sound; None: no advice."""
+        rung = self.max_bitrate_bps()
+        return None if rung is None else rung + self.audio_bps
 
     def max_bitrate_bps(self, reachable_bps: tuple[int, ...] | None = None) -> int | None:
         """The highest rung worth asking for; None: no advice.

@@ -201,7 +201,10 @@ class MaximumBitrate {
     if (this.#kbit === null) return;
     const rungs = this.#dash.isReady() ? this.#dash.getRepresentationsByTypeUnfiltered("video") : [];
     const lowest = rungs.length > 0 ? Math.min(...rungs.map((rung) => rung.bitrateInKbit)) : 0;
-    const video = Math.max(this.#kbit, Math.ceil(lowest));
+    // `mb` is for picture and sound together.
+    const sounds = this.#dash.isReady() ? this.#dash.getRepresentationsByTypeUnfiltered("audio") : [];
+    const sound = Math.max(0, ...sounds.map((one) => one.bitrateInKbit));
+    const video = Math.max(this.#kbit - Math.floor(sound), Math.ceil(lowest));
     this.#dash.updateSettings({ streaming: { abr: { maxBitrate: { video } } } });
   }
 }

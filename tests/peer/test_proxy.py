@@ -228,7 +228,7 @@ class CmsdTests(ProxyTestCase):
     def setUp(self) -> None:
         ProxyTestCase.setUp(self)
         self.origin.chunk_s = 0.01
-        self.proxy.advice.learn_ladder((1_000_000,))
+        self.proxy.advice.learn_ladder((1_000_000,), (128_000,))
         self.proxy.answer(URL)
 
     def test_each_media_response_carries_it(self) -> None:
@@ -239,7 +239,7 @@ class CmsdTests(ProxyTestCase):
             ((), "HEAD"),
         ):
             told = self.proxy.answer(URL, *headers, method=method).headers["cmsd-dynamic"]
-            self.assertRegex(told, r'^"dashp2p";etp=\d+;mb=1000$')
+            self.assertRegex(told, r'^"dashp2p";etp=\d+;mb=1128$')
 
     def test_it_tells_the_networks_rate_not_the_caches(self) -> None:
         assert self.proxy.advice.etp_bps is not None

@@ -31,6 +31,21 @@ class Throughput(SynchronousTestCase):
         self.assertIsNone(advice.etp_bps)
 
 
+class Total(SynchronousTestCase):
+    """What `mb` says. Players take the sound's rate off before they compare rungs with it."""
+
+    def test_it_leaves_room_for_the_sound_of_the_rung(self) -> None:
+        advice = advised(2e6)
+        advice.learn_ladder(LADDER, (64_000, 128_000))
+        total = advice.max_total_bps()
+        assert total is not None
+        self.assertEqual(max(rung for rung in LADDER if rung <= total - 128_000), 1_000_000)
+
+    def test_without_sound_it_is_the_rung_and_without_measurement_nothing(self) -> None:
+        self.assertEqual(advised(2e6).max_total_bps(), 1_000_000)
+        self.assertIsNone(Advice(LADDER).max_total_bps())
+
+
 class Rung(SynchronousTestCase):
     def test_the_rung_fits_the_rate(self) -> None:
         self.assertEqual(advised(20e6).max_bitrate_bps(), 5_000_000)
