@@ -14,10 +14,10 @@ from rich.table import Table
 
 from dashp2p.lab import leftovers, netns, page, rows, summary
 from dashp2p.lab.netns import LabUnavailableError
-from dashp2p.lab.report import print_findings, print_outcome
 from dashp2p.lab.scenario import Ablation, Player, Variant
 from dashp2p.lab.selftest import selftest
 from dashp2p.lab.suite import Order, Suite
+from dashp2p.lab.terminal import print_findings, print_outcome
 
 _ABOUT = """\
 Measure what a crowd of viewers costs the origin, and what the viewers see, with the real daemons.

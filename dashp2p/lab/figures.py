@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from dashp2p.lab import measure
-from dashp2p.lab.run import RunResult
+from dashp2p.lab.result import RunResult
 from dashp2p.lab.scenario import Scenario, Variant, Visit
 from dashp2p.lab.summary import Summary, summarise
 from dashp2p.lab.viewing import Viewing, read_viewing
@@ -56,6 +56,12 @@ class Figures:
     """CPU that a peer's daemon used, as share of one core while its viewer watched; the median."""
     machine_busy: float
     crowd: Summary | None
+    stall_ratio: float | None = None
+    """Stalled time of all viewers by their stalled and played time."""
+    switches: float | None = None
+    """Changes of bitrate per viewer."""
+    qoe: float | None = None
+    """The linear score per segment of the median viewer; see dashp2p.web.qoe."""
 
 
 @frozen
@@ -106,6 +112,9 @@ def figures(scenario: Scenario, result: RunResult) -> Figures:
         cpu_per_viewer=_cpu_per_viewer(result),
         machine_busy=result.machine_busy,
         crowd=summarise(stats) if stats else None,
+        stall_ratio=_stall_ratio(seen.values()),
+        switches=statistics.mean(v.switches for v in seen.values()) if seen else None,
+        qoe=measure.median(v.qoe for v in whole),
     )
 
 
@@ -261,6 +270,12 @@ def _waste_share(
         if record.get("kind") in ("video", "audio") and record.get("path") not in played
     )
     return measure.share(wasted, egress_bytes)
+
+
+def _stall_ratio(seen: Iterable[Viewing]) -> float | None:
+    told = [(one.stalled_s, one.played_s) for one in seen if one.played_s]
+    stalled_s = sum(stalled for stalled, _ in told)
+    return measure.share(stalled_s, stalled_s + sum(played for _, played in told))
 
 
 def _takeovers(swarms: Any) -> int | None:

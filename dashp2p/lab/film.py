@@ -32,6 +32,12 @@ class Film:
         signature = IndexSignature.parse((self.folder / SIGNATURE_NAME).read_bytes())
         return parse_index((self.folder / INDEX_NAME).read_bytes(), signature)
 
+    @property
+    def ladder_bps(self) -> tuple[int, ...]:
+        """The bitrates of its video, lowest first."""
+        rungs = self.index.representations
+        return tuple(sorted(one.bandwidth_bps for one in rungs if one.media_type == "video"))
+
     def siblings(self, paths: Iterable[str]) -> set[str]:
         """All files of every representation that one of `paths` belongs to."""
         entries = self.index.entries

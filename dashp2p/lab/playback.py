@@ -29,6 +29,8 @@ class Playback:
     stalls: int = 0
     stalled_s: float = 0.0
     position_s: float = 0.0
+    standstills: list[tuple[float, float]] = field(factory=list)
+    """Each stall: when it began, by the same clock, and its seconds so far."""
     _ends: dict[str, float] = field(factory=dict)
     _playing: bool = False
     _at: float = 0.0
@@ -68,8 +70,11 @@ class Playback:
                 if not self.ended:
                     self.stalls += 1
                     self.stalled_s += elapsed - played
+                    self.standstills.append((now - elapsed + played, elapsed - played))
         elif self.started_at is not None and not self.ended:
             self.stalled_s += elapsed
+            began, so_far_s = self.standstills[-1]
+            self.standstills[-1] = (began, so_far_s + elapsed)
 
     def _resume(self, now: float) -> None:
         if self._playing or self.ended:

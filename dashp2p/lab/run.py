@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from dashp2p.lab import leftovers
 from dashp2p.lab.aim import Aim
@@ -24,6 +24,7 @@ from dashp2p.lab.forking import ForkServer, Job
 from dashp2p.lab.measure import Sample
 from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.processes import Program, Programs
+from dashp2p.lab.result import RunResult, Setting
 from dashp2p.lab.scenario import Ablation, Ending, Lie, Scenario, Variant, Visit, host_name
 from dashp2p.lab.stage import (
     ORIGIN,
@@ -55,39 +56,6 @@ TAIL_S = 30.0
 
 class RunFailedError(Exception):
     """The run could not be carried out; what the program in question last said is in the text."""
-
-
-@frozen
-class RunResult:
-    """Everything that a run measured, plain enough for JSON."""
-
-    scenario: str
-    variant: Variant
-    seed: int
-    loopback: bool
-    ablations: tuple[str, ...]
-    began_at: float
-    duration_s: float
-    egress: tuple[Sample, ...]
-    """Bytes that have left the origin, from its start; second 0 is the first viewer's start."""
-    visits: tuple[Visit, ...]
-    viewers: dict[str, Any]
-    """Each viewer's own report by host; None where it left none."""
-    stats: dict[str, Any]
-    """Each peer's /stats by host, taken at the end or just before its end."""
-    liar_ids: tuple[str | None, ...]
-    """Who the liars are; None for one that was not there to be asked."""
-    swarms: Any
-    cpu_s: dict[str, float]
-    """CPU that each program used since the first viewer's start, in seconds of one core."""
-    machine_busy: float
-    """Share of all cores' time that was used while viewers watched."""
-    stage: dict[str, Any]
-    notes: tuple[str, ...]
-
-    @property
-    def egress_bytes(self) -> int:
-        return self.egress[-1].value_bytes if self.egress else 0
 
 
 @define(eq=False)
@@ -392,6 +360,9 @@ class Run:
             machine_busy=machine_busy,
             stage=stage,
             notes=tuple(self._notes),
+            setting=Setting.LOOPBACK if self.loopback else Setting.LAB,
+            ladder_bps=self.film.ladder_bps,
+            presentation=self.film.index.presentation_id,
         )
 
     def _as_it_went(self, visit: Visit) -> Visit:
@@ -459,4 +430,4 @@ def _all_held(stats: list[Any], film: Film) -> bool:
     return bool(held) and film.siblings(held) <= held
 
 
-__all__ = ["LabUnavailableError", "Run", "RunFailedError", "RunResult"]
+__all__ = ["LabUnavailableError", "Run", "RunFailedError"]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 import json
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from dashp2p.lab import film as films
 from dashp2p.lab.figures import Check, Figures, checks, figures, guards
 from dashp2p.lab.film import Film
-from dashp2p.lab.run import Run, RunFailedError, RunResult
+from dashp2p.lab.result import RunResult
+from dashp2p.lab.run import Run, RunFailedError
+from dashp2p.lab.saved import plain, save
 from dashp2p.lab.scenario import Ablation, Scenario, Variant
 
 ATTEMPTS = 2
@@ -71,7 +70,7 @@ class Suite:
 
     order: Order
     say: Callable[[str], None]
-    _lone: dict[tuple[Any, ...], tuple[Figures, Path]] = field(init=False, factory=dict)
+    _lone: dict[tuple[Any, ...], tuple[Figures, RunResult]] = field(init=False, factory=dict)
 
     def run(self, finished: Callable[[Outcome], None]) -> list[Outcome]:
         """All scenarios in turn; `finished` hears each one's outcome, which is also saved."""
@@ -105,52 +104,29 @@ class Suite:
     def _one(
         self, scenario: Scenario, variant: Variant, seed: int, film: Film, outcome: Outcome
     ) -> Figures | None:
+        asked = scenario
         if variant is Variant.LONE:
             scenario = scenario.alone()
         key = (film, seed, scenario.links, scenario.player, scenario.buffer_s)
-        folder = self.order.folder / scenario.name / f"{variant.value}-{seed}"
+        path = self.order.folder / scenario.name / f"{variant.value}-{seed}" / "run.json"
         if variant is Variant.LONE and key in self._lone:
             # One viewer alone is the same in every scenario with these links.
-            known, saved = self._lone[key]
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(saved, folder / "run.json")
+            known, measured = self._lone[key]
+            save(asked, evolve(measured, scenario=asked.name), known, path)
             return known
         self.say(f"{scenario.title}: {variant.value}, seed {seed}")
         for attempt in range(1, ATTEMPTS + 1):
-            run = Run(
-                scenario, variant, seed, film, folder, self.order.loopback, self.order.ablations
-            )
+            order = self.order
+            run = Run(scenario, variant, seed, film, path.parent, order.loopback, order.ablations)
             try:
                 result = run.run()
             except RunFailedError as error:
                 outcome.failures.append(f"{variant.value}, seed {seed}, attempt {attempt}: {error}")
                 continue
             found = figures(scenario, result)
-            save(result, found, folder / "run.json")
+            save(asked, result, found, path)
             outcome.notes += [f"{variant.value}, seed {seed}: {note}" for note in result.notes]
             if variant is Variant.LONE:
-                self._lone[key] = (found, folder / "run.json")
+                self._lone[key] = (found, result)
             return found
         return None
-
-
-def save(result: RunResult, found: Figures, path: Path) -> None:
-    """Everything that was measured, and what it boils down to."""
-    document = plain({"figures": found, "run": result})
-    path.write_text(json.dumps(document) + "\n")
-
-
-def plain(value: Any) -> Any:
-    """Attrs classes, enums, paths and tuples as JSON has them."""
-    if attrs.has(type(value)):
-        fields = attrs.fields(type(value))
-        return {one.name: plain(getattr(value, one.name)) for one in fields}
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, dict):
-        return {str(plain(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
-        return [plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    return value

@@ -19,13 +19,16 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.task import deferLater, react
+from twisted.internet.task import LoopingCall, deferLater, react
 
 from dashp2p.content.mpd import Manifest, ManifestRepresentation, MpdRefused, read_mpd
+from dashp2p.lab import viewer_report
 from dashp2p.lab.abr import ThroughputAbr
+from dashp2p.lab.buffer_log import INTERVAL_S, BufferLog
 from dashp2p.lab.download import Download, Downloader, DownloadError
 from dashp2p.lab.playback import Playback
 from dashp2p.lab.told import Teller, cmcd_query
+from dashp2p.lab.viewer_options import options
 
 RETRIES = 3
 RETRY_S = 1.0
@@ -58,10 +61,11 @@ class Viewer:
     playback: Playback | None = None
     segments: list[dict[str, Any]] = field(factory=list)
     bytes_total: int = 0
+    buffer: BufferLog = field(factory=BufferLog)
     _abr: ThroughputAbr | None = None
     _audio_bps: int = 0
     _stalls_told: int = 0
-    _begun_at: float = field(init=False)
+    begun_at: float = field(init=False)
     _mpd: str = field(init=False)
     _loader: Downloader = field(init=False)
     _teller: Teller = field(init=False)
@@ -70,11 +74,11 @@ class Viewer:
         base, _, self._mpd = self.url.rpartition("/")
         self._loader = Downloader(self.reactor, base)
         self._teller = Teller(self.name)
-        self._begun_at = self.reactor.seconds()
+        self.begun_at = self.reactor.seconds()
 
     async def play(self) -> None:
         """Play the film. Raises PlayError."""
-        self._begun_at = self.reactor.seconds()
+        self.begun_at = self.reactor.seconds()
         got = await self._fetch(self._mpd, self._teller.manifest(), keep=True)
         try:
             manifest = read_mpd(got.data or b"")
@@ -85,12 +89,15 @@ class Viewer:
             rungs[0].media[-1].start_s + rungs[0].media[-1].duration_s for rungs in tracks.values()
         ]
         duration_s = min(manifest.duration_s, *ends_s)
-        self.playback = Playback(tuple(tracks), duration_s, self._begun_at)
+        self.playback = Playback(tuple(tracks), duration_s, self.begun_at)
         self._abr = ThroughputAbr([item.bandwidth_bps for item in tracks["video"]])
         if "audio" in tracks:
             self._audio_bps = min(item.bandwidth_bps for item in tracks["audio"])
         loops = [Deferred.fromCoroutine(self._load(name, tracks[name])) for name in tracks]
         together = gatherResults(loops, consumeErrors=True)
+        noting = LoopingCall(self._note_buffer)
+        noting.clock = self.reactor
+        noting.start(INTERVAL_S)
         try:
             await together
             await self._until_played()
@@ -98,6 +105,14 @@ class Viewer:
             for loop in loops:
                 loop.cancel()
             raise _cause(error) from error
+        finally:
+            noting.stop()
+
+    def _note_buffer(self) -> None:
+        assert self.playback is not None
+        now = self.reactor.seconds()
+        self.playback.advance(now)
+        self.buffer.note(now - self.begun_at, max(0.0, self.playback.dry_in_s))
 
     def _tracks(self, manifest: Manifest) -> dict[str, list[ManifestRepresentation]]:
         tracks: dict[str, list[ManifestRepresentation]] = {}
@@ -155,9 +170,9 @@ class Viewer:
                 "bitrate_bps": rung.bandwidth_bps,
                 "size_bytes": got.size_bytes,
                 "complete": True,
-                "requested_s": round(got.requested_at - self._begun_at, 4),
-                "first_byte_s": round(got.first_byte_at - self._begun_at, 4),
-                "done_s": round(got.done_at - self._begun_at, 4),
+                "requested_s": round(got.requested_at - self.begun_at, 4),
+                "first_byte_s": round(got.first_byte_at - self.begun_at, 4),
+                "done_s": round(got.done_at - self.begun_at, 4),
                 "buffer_s": round(before_s, 3),
             }
         )
@@ -228,76 +243,15 @@ class Viewer:
         """Close the connections."""
         return self._loader.close()
 
-    # --- telling ------------------------------------------------------------------------------
-
     def report(self) -> dict[str, Any]:
-        """How it went so far. Times in seconds of this playback where not named otherwise."""
-        playback = self.playback
-        report: dict[str, Any] = {
-            "v": 1,
-            "id": self.name,
-            "sid": self.name,
-            "state": self.state,
-            "error": self.error,
-            "startup_ms": None,
-            "stalls": 0,
-            "stalled_ms": 0.0,
-            "mean_bitrate_bps": 0.0,
-            "switches": 0,
-            "position_s": 0.0,
-            "bytes": self.bytes_total,
-            "qoe_linear": 0.0,
-            "segments": self.segments,
-        }
-        if playback is not None:
-            playback.advance(self.reactor.seconds())
-            if self.state == "playing" and not playback.playing:
-                report["state"] = "stalled"
-            if playback.started_at is not None:
-                report["startup_ms"] = round((playback.started_at - playback.begun_at) * 1000, 1)
-            report["stalls"] = playback.stalls
-            report["stalled_ms"] = round(playback.stalled_s * 1000, 1)
-            report["mean_bitrate_bps"] = round(playback.mean_bitrate_bps)
-            report["switches"] = playback.switches
-            report["position_s"] = round(playback.position_s, 3)
-            report["qoe_linear"] = round(playback.qoe_linear, 3)
-        return report
+        """How it went so far; see viewer_report."""
+        return viewer_report.write(self)
 
 
 def _cause(error: BaseException) -> BaseException:
     """What went wrong in a loop, out of gatherResults' wrapping."""
     inner = getattr(getattr(error, "subFailure", None), "value", None)
     return inner if isinstance(inner, BaseException) else error
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[\w.-]{1,64}", text, re.ASCII):
-        raise argparse.ArgumentTypeError("up to 64 letters, digits and any of . _ -")
-    return text
-
-
-def options(arguments: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dashp2p.lab.viewer",
-        description="Play a DASH film without showing it, and report how it went.",
-    )
-    parser.add_argument("url", help="e.g. http://127.0.0.1:8001/dash/dash.mpd")
-    parser.add_argument("--buffer", type=float, default=12.0, metavar="S", help="default 12")
-    parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
-    parser.add_argument("--id", default="viewer", type=_name, help="a name, also CMCD's session id")
-    parser.add_argument("--cmcd", action="store_true", help="tell the server what is needed when")
-    parser.add_argument("--cmsd", action="store_true", help="heed what the server advises")
-    parser.add_argument(
-        "--from-first-byte",
-        action="store_true",
-        help="measure throughput from the first byte on, as dash.js does, not from the request",
-    )
-    parser.add_argument(
-        "--verify-against", type=Path, metavar="FOLDER", help="compare each file with that folder's"
-    )
-    return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import field, frozen
 
 from dashp2p.lab.crew import FALSE_BYTES_STATUS
+from dashp2p.web.qoe import SEGMENT_S
 
 
 @frozen
@@ -26,6 +27,20 @@ class Viewing:
     """When each of these was asked for, in seconds from the viewer's beginning, where told."""
     false_bytes: bool = False
     """Something that it got differs from what the origin published."""
+    switches: int = 0
+    played_s: float = 0.0
+    qoe: float | None = None
+    """The linear score per segment; None where it was not told, or nothing was seen."""
+
+
+def _score(report: Mapping[str, Any]) -> float | None:
+    """By segment; older reports have only the sum, over segments of the usual length."""
+    if report.get("qoe_per_segment") is not None:
+        return float(report["qoe_per_segment"])
+    position_s = float(report.get("position_s") or 0)
+    if report.get("qoe_linear") is None or not position_s:
+        return None
+    return float(report["qoe_linear"]) / (position_s / SEGMENT_S)
 
 
 def read_viewing(report: Mapping[str, Any]) -> Viewing:
@@ -48,4 +63,7 @@ def read_viewing(report: Mapping[str, Any]) -> Viewing:
             if one.get("requested_s") is not None
         },
         false_bytes=report.get("exit_status") == FALSE_BYTES_STATUS,
+        switches=int(report.get("switches") or 0),
+        played_s=float(report.get("played_s") or report.get("position_s") or 0),
+        qoe=_score(report),
     )

@@ -11,9 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from dashp2p.lab.figures import Figures, checks, figures, guards
 from dashp2p.lab.loss import Loss
 from dashp2p.lab.measure import Sample
-from dashp2p.lab.run import RunResult
+from dashp2p.lab.result import RunResult
+from dashp2p.lab.saved import plain
 from dashp2p.lab.scenario import Links, Scenario, Targets, Variant, Visit
-from dashp2p.lab.suite import plain
 
 TWO = Scenario("two", "two viewers", peers=2, film_s=8.0)
 

@@ -12,8 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from dashp2p.lab import page
 from dashp2p.lab.figures import figures
 from dashp2p.lab.plots import Bar, Series, bars, dots, lines
+from dashp2p.lab.saved import save
 from dashp2p.lab.scenario import Variant
-from dashp2p.lab.suite import Outcome, save
+from dashp2p.lab.suite import Outcome
 from tests.lab.test_figures import TWO, peer_stats, result
 
 
@@ -49,7 +50,7 @@ class PageTests(SynchronousTestCase):
             place.mkdir(parents=True)
             found = figures(TWO, one)
             outcome.runs.setdefault(one.variant, []).append(found)
-            save(one, found, place / "run.json")
+            save(TWO, one, found, place / "run.json")
         (folder / "two" / "outcome.json").write_text(json.dumps(outcome.to_json()))
         text = page.write(folder).read_text()
         self.assertIn("two viewers", text)

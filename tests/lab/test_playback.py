@@ -67,6 +67,16 @@ class PlaybackTests(SynchronousTestCase):
         self.assertAlmostEqual(self.playback.position_s, 6.0)
         self.assertEqual(self.playback.stalls, 1)
 
+    def test_each_stall_is_told_with_its_beginning_and_length(self) -> None:
+        for track in ("video", "audio"):
+            self.playback.arrived(track, 0.0, 4.0, 1_000_000, 101.0)
+        for now in (103.0, 106.0, 107.0):
+            self.playback.advance(now)
+        for track in ("video", "audio"):
+            self.playback.arrived(track, 4.0, 8.0, 1_000_000, 107.5)
+        self.playback.advance(109.0)
+        self.assertEqual(self.playback.standstills, [(105.0, 2.5)])
+
     def test_a_segment_just_in_time_is_no_stall(self) -> None:
         self.both(100.0, 0)
         self.both(104.0, 1)

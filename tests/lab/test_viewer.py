@@ -16,7 +16,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from dashp2p.lab import download, viewer
-from dashp2p.lab.viewer import PlayError, Viewer, options
+from dashp2p.lab.viewer import PlayError, Viewer
+from dashp2p.lab.viewer_options import options
 from dashp2p.web.cmcd import Cmcd, cmcd_of
 from tests.processes import environment
 
