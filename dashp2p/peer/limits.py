@@ -29,6 +29,12 @@ MAX_TRACKER_BYTES: Final = 256 * 1024
 TRACKER_TIMEOUT_S: Final = 3.0
 ORIGIN_CONNECT_S: Final = 3.0
 ORIGIN_SILENCE_S: Final = 8.0
+"""For the head of an answer, and for each piece of a file that is only passed through."""
+ORIGIN_PATIENCE_S: Final = 5.0
+ORIGIN_SLOWEST_BPS: Final = 64_000
+"""A fetch that brings less in so long is given up, and its lease with it: as long as a lease lasts
+without progress, and slower than any rung. Else one byte a second would hold a segment for hours.
+"""
 ORIGIN_CONNECTIONS: Final = 8
 INDEX_RETRY_S: Final = 2.0
 INDEX_RETRY_MAX_S: Final = 30.0
