@@ -151,6 +151,14 @@ class DaemonOptions(usage.Options):
             endpoint,
             example="tcp:9100:interface=10.0.0.5",
         ),
+        Option(
+            "admin-host",
+            "A name with dots by which that listener may be asked. Addresses and plain names do "
+            "without: no page on the Web can pass itself off as one.",
+            host_name,
+            example="peer1.ops.example",
+            repeat=True,
+        ),
     )
     environ: Mapping[str, str] = os.environ
     optParameters: ClassVar[list[list[str | None]]] = []

@@ -74,6 +74,7 @@ class OptionsTests(SynchronousTestCase):
                 "allow-host": (),
                 "quiet": False,
                 "admin": None,
+                "admin-host": (),
             },
         )
 
@@ -161,7 +162,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_the_table_holds_all_rows_for_the_documentation(self) -> None:
         names = [row.name for row in SampleOptions.table()]
-        self.assertEqual(names, ["cache-size", "listen", "origin", "allow-host", "quiet", "admin"])
+        own = ["cache-size", "listen", "origin", "allow-host", "quiet"]
+        self.assertEqual(names, [*own, "admin", "admin-host"])
 
     def test_a_subclass_may_redefine_a_row(self) -> None:
         class Other(SampleOptions):

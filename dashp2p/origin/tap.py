@@ -57,6 +57,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         root=options["root"],
         listen=options["listen"],
         admin=options["admin"],
+        admin_hosts=options["admin-host"],
         connections_per_address=options["connections-per-address"] or None,
     )
     service: IService = OriginService(config, reactor)

@@ -55,7 +55,7 @@ from dashp2p.swarm.leading import Grant
 from dashp2p.swarm.node import Node
 from dashp2p.swarm.policy import Policy
 from dashp2p.web.cors import CorsPolicy
-from dashp2p.web.hosts import HostGuard
+from dashp2p.web.hosts import AdminGuard, HostGuard
 from dashp2p.web.limits import SiteLimits
 from dashp2p.web.listener import HttpListener, Listener, StartRefused
 from dashp2p.web.metrics import Metrics
@@ -81,6 +81,7 @@ class PeerSettings:
     cache_bytes: int
     upload_bps: int | None
     admin: str | None
+    admin_hosts: tuple[str, ...]
     origin_key: bytes | None
     ca: Path | None
     allow_hosts: tuple[str, ...]
@@ -206,7 +207,8 @@ class PeerService(Service):
         self._links = Listener("exchange", settings.exchange, self.exchange, reactor)
         self._members = [self._players, self._links]
         if settings.admin is not None:
-            admin = BoundedSite(page.resource(), reactor, private=True)
+            names = AdminGuard((*settings.admin_hosts, *settings.allow_hosts))
+            admin = BoundedSite(page.resource(), reactor, guard=names, private=True)
             self._members.append(HttpListener("admin", settings.admin, admin, reactor))
 
     def startService(self) -> None:

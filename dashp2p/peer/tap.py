@@ -162,6 +162,7 @@ def settings_of(options: Options) -> PeerSettings:
         cache_bytes=options["cache-size"],
         upload_bps=options["upload-rate"],
         admin=options["admin"],
+        admin_hosts=options["admin-host"],
         origin_key=options["origin-key"],
         ca=options["ca"],
         allow_hosts=options["allow-host"],

@@ -206,7 +206,7 @@ class OriginTroubleTests(SwarmTestCase):
         self.swarm.advance(2.0)
         self.origin.chunk_s = 4.0
         led = self.peer.play(SEGMENT, deadline_s=20.0)
-        self.swarm.until(lambda: self.origin.asked_for(SEGMENT))
+        self.swarm.until(lambda: bool(self.origin.asked_for(SEGMENT)))
         self.origin.chunk_s = 0.0
         waiting = other.play(SEGMENT, deadline_s=20.0)
         took_s = self.swarm.until(lambda: led.whole and waiting.whole)

@@ -28,7 +28,7 @@ from dashp2p.testing import (
     MemoryTracker,
 )
 from dashp2p.web.listener import StartRefused
-from tests.web.support import Answer, Connection
+from tests.web.support import Answer, Connection, code_under
 
 FILM = MemoryFilm.make(segments=2)
 RECUT = MemoryFilm.make(segments=3)
@@ -95,6 +95,7 @@ class ServiceTestCase(SynchronousTestCase):
             cache_bytes=1 << 28,
             upload_bps=None,
             admin=None,
+            admin_hosts=(),
             origin_key=None,
             ca=None,
             allow_hosts=(),
@@ -186,6 +187,15 @@ class StartTests(ServiceTestCase):
     def test_the_admin_listener_shows_figures_to_others(self) -> None:
         self.start(admin="tcp:9100")
         self.assertEqual([port for port, *_ in self.reactor.tcpServers], [8001, 4001, 9100])
+
+    def test_each_listener_heeds_under_which_name_it_is_asked(self) -> None:
+        self.start(admin="tcp:9100", admin_hosts=("ops.example",), allow_hosts=("tv.lan",))
+        players, _, admin = (factory for _, factory, *_ in self.reactor.tcpServers)
+        for site in (players, admin):
+            self.assertEqual(code_under(site, "evil.example", "/readyz"), 421)
+            self.assertEqual(code_under(site, "tv.lan", "/readyz"), 200)
+        self.assertEqual(code_under(players, "ops.example", "/readyz"), 421)
+        self.assertEqual(code_under(admin, "ops.example", "/readyz"), 200)
 
 
 class WithoutTests(ServiceTestCase):

@@ -216,3 +216,10 @@ def ask(
     connection = Connection(site_of(resource), peer)
     connection.get(path, *headers, method=method)
     return Answer.of(connection)
+
+
+def code_under(site: BoundedSite, host: str, path: str = "/metrics") -> int:
+    """The status of a stranger's request under some name."""
+    connection = Connection(site, STRANGER)
+    connection.send(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+    return Answer.of(connection).code

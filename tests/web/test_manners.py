@@ -14,7 +14,7 @@ from twisted.web.server import Request
 
 from dashp2p.web.cors import CorsPolicy
 from dashp2p.web.health import HealthResource, ReadyResource
-from dashp2p.web.hosts import HostGuard
+from dashp2p.web.hosts import AdminGuard, HostGuard
 from dashp2p.web.json import BadRequestError, ErrorResource, json_body, not_allowed, read_json
 from dashp2p.web.metrics import Family, Histogram, Metrics, MetricsResource
 from dashp2p.web.private import PrivateResource
@@ -56,6 +56,24 @@ class HostTests(SynchronousTestCase):
 
     def test_a_name_that_was_allowed_is_answered(self) -> None:
         self.assertEqual(self.code("Host: TV.lan:8001", names=["tv.lan"]), 200)
+
+
+class AdminHostTests(HostTests):
+    """The --admin listener: what a page cannot bear as its own name is answered."""
+
+    def code(self, *headers: str, names: Iterable[str] = ()) -> int:
+        client = Connection(BoundedSite(Recorder(hello), Clock(), guard=AdminGuard(names)))
+        lines = ["GET / HTTP/1.1", *headers, "", ""]
+        client.send("\r\n".join(lines).encode("latin-1"))
+        return Answer.of(client).code
+
+    def test_other_names_are_not(self) -> None:
+        for name in ("evil.example", "10.0.0.5.nip.io:9100", "", "a b", "[evil.example]:9100"):
+            self.assertEqual(self.code(f"Host: {name}"), 421, name)
+
+    def test_addresses_and_plain_names_are_answered(self) -> None:
+        for name in ("10.0.0.5:9100", "[fd00::5]:9100", "tracker:9100", "peer-1"):
+            self.assertEqual(self.code(f"Host: {name}"), 200, name)
 
 
 class PrivateTests(SynchronousTestCase):
