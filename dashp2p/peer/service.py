@@ -34,6 +34,7 @@ from dashp2p.peer.limits import (
     PLAYER_STALLED_S,
     STOP_S,
 )
+from dashp2p.peer.link_tls import LinkTls
 from dashp2p.peer.membership import Membership, local_address_towards
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.page import Page
@@ -88,6 +89,7 @@ class PeerSettings:
     allow_origins: tuple[str, ...]
     client: Path | None
     ablations: frozenset[str]
+    link_security: bool = True
 
 
 def http_client(reactor: Any, ca: Path | None) -> tuple[HTTPClient, HTTPConnectionPool]:
@@ -157,7 +159,12 @@ class PeerService(Service):
             raise StartRefused(f"--ca {settings.ca} is no certificate in PEM ({error})") from None
         self.origin = OriginClient(self._http, reactor, settings.origin_url)
         self.exchange = Exchange(
-            reactor, tcp_endpoint(reactor), self.peer_id, self._hello, self._have
+            reactor,
+            tcp_endpoint(reactor),
+            self.peer_id,
+            self._hello,
+            self._have,
+            LinkTls(self._key, reactor) if settings.link_security else None,
         )
         self.node = Node(
             self.peer_id,
@@ -204,7 +211,7 @@ class PeerService(Service):
         guard = HostGuard(settings.allow_hosts)
         site = BoundedSite(root, reactor, limits=limits, guard=guard)
         self._players = HttpListener("listen", settings.listen, site, reactor)
-        self._links = Listener("exchange", settings.exchange, self.exchange, reactor)
+        self._links = Listener("exchange", settings.exchange, self.exchange.answering, reactor)
         self._members = [self._players, self._links]
         if settings.admin is not None:
             names = AdminGuard((*settings.admin_hosts, *settings.allow_hosts))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -21,20 +19,10 @@ from dashp2p.peer.limits import (
 from dashp2p.peer.link import Link
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Event, GoAway, Got, Have, SegmentBlocks
-from tests.peer.support import OTHER_SWARM, SWARM, Remote, hello_of, id_of
+from tests.peer.support import OTHER_SWARM, SWARM, OneProtocol, Remote, hello_of, id_of
 
 PORT = 4001
 NEWS = Got((SegmentBlocks(1, 1),))
-
-
-class OneProtocol(Factory):
-    """Somebody who listens, and answers by hand."""
-
-    def __init__(self, protocol: Remote) -> None:
-        self.made = protocol
-
-    def buildProtocol(self, addr: IAddress | None) -> Remote:
-        return self.made
 
 
 class Events:
@@ -273,6 +261,12 @@ class DialTests(ExchangeTestCase):
         self.assertEqual(self.network.connections, [])
         self.me.dial([self.address("other")])
         self.assertEqual(len(self.network.dialled), 1)
+
+    def test_who_answers_in_anothers_place_is_refused(self) -> None:
+        somebody = self.exchange("somebody")
+        self.me.dial([Address(id_of("other"), self.hosts["somebody"], PORT)])
+        self.advance(3.0)
+        self.assertEqual((self.me.links, somebody.links), ({}, {}))
 
 
 class DoubleLinkTests(ExchangeTestCase):
