@@ -43,6 +43,7 @@ from dashp2p.coercers import (
     host_name,
     http_url,
     integer,
+    ip_address,
     local_endpoint,
     number,
     readable_directory,
@@ -66,6 +67,7 @@ __all__ = [
     "host_name",
     "http_url",
     "integer",
+    "ip_address",
     "local_endpoint",
     "number",
     "readable_directory",
@@ -140,7 +142,7 @@ class _Given(usage.CoerceParameter):
 
 
 class DaemonOptions(usage.Options):
-    """Base of the daemons' options; see the module's text. Adds --admin and --version."""
+    """Base of the daemons' options; see the module's text. Adds --admin, --as-local, --version."""
 
     program: ClassVar[str] = "dashp2p"
     options: ClassVar[tuple[Option, ...]] = (
@@ -157,6 +159,14 @@ class DaemonOptions(usage.Options):
             "without: no page on the Web can pass itself off as one.",
             host_name,
             example="peer1.ops.example",
+            repeat=True,
+        ),
+        Option(
+            "as-local",
+            "An address that counts as this machine where figures are asked for: that from which a "
+            "container is reached by its host.",
+            ip_address,
+            example="172.17.0.1",
             repeat=True,
         ),
     )

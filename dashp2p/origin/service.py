@@ -36,6 +36,8 @@ class OriginConfig:
     admin_hosts: tuple[str, ...] = ()
     connections_per_address: int | None = None
     """None: as many as they like."""
+    as_local: frozenset[str] = frozenset()
+    """Addresses that count as this machine."""
 
 
 class OriginService(MultiService):
@@ -49,7 +51,7 @@ class OriginService(MultiService):
         self.counters = OriginCounters()
         self._metrics = Metrics(self.counters.families, self._families)
         limits = SiteLimits(connections_per_address=config.connections_per_address)
-        site = BoundedSite(self.resource(), reactor, limits=limits)
+        site = BoundedSite(self.resource(), reactor, limits=limits, as_local=config.as_local)
         self.files = HttpListener("listen", config.listen, site, reactor)
         Service.setServiceParent(self.files, self)
         self.admin: HttpListener | None = None

@@ -90,6 +90,8 @@ class PeerSettings:
     client: Path | None
     ablations: frozenset[str]
     link_security: bool = True
+    as_local: frozenset[str] = frozenset()
+    """Addresses that count as this machine."""
 
 
 def http_client(reactor: Any, ca: Path | None) -> tuple[HTTPClient, HTTPConnectionPool]:
@@ -209,7 +211,7 @@ class PeerService(Service):
         )
         limits = SiteLimits(stalled_s=PLAYER_STALLED_S)
         guard = HostGuard(settings.allow_hosts)
-        site = BoundedSite(root, reactor, limits=limits, guard=guard)
+        site = BoundedSite(root, reactor, limits=limits, guard=guard, as_local=settings.as_local)
         self._players = HttpListener("listen", settings.listen, site, reactor)
         self._links = Listener("exchange", settings.exchange, self.exchange.answering, reactor)
         self._members = [self._players, self._links]

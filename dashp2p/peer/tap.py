@@ -172,6 +172,7 @@ def settings_of(options: Options) -> PeerSettings:
         upload_bps=options["upload-rate"],
         admin=options["admin"],
         admin_hosts=options["admin-host"],
+        as_local=frozenset(options["as-local"]),
         origin_key=options["origin-key"],
         ca=options["ca"],
         allow_hosts=options["allow-host"],

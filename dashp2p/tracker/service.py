@@ -46,6 +46,8 @@ class TrackerConfig:
     calls_per_address: float = 1 / limits.ADDRESS_EVERY_S
     """Calls a second in the long run."""
     connections_per_address: int | None = None
+    as_local: frozenset[str] = frozenset()
+    """Addresses that count as this machine where figures are asked for."""
 
 
 class TrackerService(MultiService):
@@ -93,7 +95,12 @@ class TrackerService(MultiService):
                 private = option == "admin"
                 guard = AdminGuard(config.admin_hosts) if private else None
                 site = BoundedSite(
-                    self.root, reactor, limits=site_limits, guard=guard, private=private
+                    self.root,
+                    reactor,
+                    limits=site_limits,
+                    guard=guard,
+                    private=private,
+                    as_local=config.as_local,
                 )
                 self.listeners.append(HttpListener(option, where, site, reactor, DRAIN_S))
                 Service.setServiceParent(self.listeners[-1], self)

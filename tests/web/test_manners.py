@@ -109,6 +109,21 @@ class PrivateTests(SynchronousTestCase):
         client.send(b"GET / HTTP/1.1\r\nHost: metrics.example\r\n\r\n")
         self.assertEqual(Answer.of(client).code, 200)
 
+    def test_an_address_that_counts_as_this_machine_may_and_no_other(self) -> None:
+        for text, code in ((STRANGER.host, 200), ("198.51.100.8", 403)):
+            local = frozenset({text})
+            site = BoundedSite(PrivateResource(Recorder(hello)), Clock(), as_local=local)
+            client = Connection(site, STRANGER)
+            client.send(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8001\r\n\r\n")
+            self.assertEqual(Answer.of(client).code, code)
+
+    def test_counting_as_this_machine_does_not_help_a_page_that_rebinds_its_name(self) -> None:
+        local = frozenset({STRANGER.host})
+        site = BoundedSite(PrivateResource(Recorder(hello)), Clock(), as_local=local)
+        client = Connection(site, STRANGER)
+        client.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        self.assertEqual(Answer.of(client).code, 403)
+
     def test_what_lies_below_is_private_too(self) -> None:
         inner = Resource()
         inner.putChild(b"deep", Recorder(hello))
