@@ -16,9 +16,10 @@ PACKAGE = ROOT / "dashp2p"
 FLOORS = (
     ("wire", "content"),
     ("swarm", "store"),
-    ("web", "options", "coercers", "places", "healthcheck"),
+    ("web", "options", "coercers", "places"),
     ("origin", "tracker", "peer"),
-    ("lab", "testing", "doctor"),
+    ("testing",),
+    ("lab", "doctor"),
     ("__main__",),
 )
 """Who may import whom: only what lies on a lower floor, and itself."""
@@ -38,7 +39,6 @@ NAMESPACES = {"zope": "zope.interface"}
 STANDARD_LIBRARY_ALONE = (
     "__init__.py",
     "__main__.py",
-    "healthcheck.py",
     "places.py",
     "lab/__init__.py",
     "lab/demo_options.py",

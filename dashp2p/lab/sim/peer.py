@@ -128,7 +128,8 @@ class Peer:
     def _tick(self) -> None:
         if self.alive:
             self.node.tick(self.clock.now)
-            self.neighbourhood.seek_hashes()
+            if self.eager_hashes:
+                self.neighbourhood.seek_hashes()
             self.run()
 
     def vanish(self) -> None:
