@@ -287,6 +287,15 @@ def _check_host(host: str) -> None:
             raise ValueError(f"{_shown(host)} is not a host name or address") from None
 
 
+@_documented("an IPv4 or IPv6 address")
+def ip_address(text: str) -> str:
+    """An address in its usual short form."""
+    try:
+        return str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        raise ValueError(f"{_shown(text)} is not an IPv4 or IPv6 address") from None
+
+
 @_documented("64 hexadecimal digits")
 def hex_key(text: str) -> bytes:
     """A 32-byte key written as 64 hexadecimal digits."""

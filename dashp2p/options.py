@@ -43,6 +43,7 @@ from dashp2p.coercers import (
     host_name,
     http_url,
     integer,
+    ip_address,
     local_endpoint,
     number,
     readable_directory,
@@ -66,6 +67,7 @@ __all__ = [
     "host_name",
     "http_url",
     "integer",
+    "ip_address",
     "local_endpoint",
     "number",
     "readable_directory",
@@ -140,7 +142,7 @@ class _Given(usage.CoerceParameter):
 
 
 class DaemonOptions(usage.Options):
-    """Base of the daemons' options; see the module's text. Adds --admin and --version."""
+    """Base of the daemons' options; see the module's text. Adds --admin, --as-local, --version."""
 
     program: ClassVar[str] = "dashp2p"
     options: ClassVar[tuple[Option, ...]] = (
@@ -150,6 +152,22 @@ class DaemonOptions(usage.Options):
             "elsewhere these answer only there. Protect it: whoever reaches it sees all.",
             endpoint,
             example="tcp:9100:interface=10.0.0.5",
+        ),
+        Option(
+            "admin-host",
+            "A name with dots by which that listener may be asked. Addresses and plain names do "
+            "without: no page on the Web can pass itself off as one.",
+            host_name,
+            example="peer1.ops.example",
+            repeat=True,
+        ),
+        Option(
+            "as-local",
+            "An address that counts as this machine where figures are asked for: that from which a "
+            "container is reached by its host.",
+            ip_address,
+            example="172.17.0.1",
+            repeat=True,
         ),
     )
     environ: Mapping[str, str] = os.environ

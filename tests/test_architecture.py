@@ -16,10 +16,9 @@ PACKAGE = ROOT / "dashp2p"
 FLOORS = (
     ("wire", "content"),
     ("swarm", "store"),
-    ("web", "options", "coercers", "places"),
+    ("web", "options", "coercers", "places", "healthcheck"),
     ("origin", "tracker", "peer"),
-    ("testing",),
-    ("lab", "doctor"),
+    ("lab", "testing", "doctor"),
     ("__main__",),
 )
 """Who may import whom: only what lies on a lower floor, and itself."""
@@ -39,6 +38,7 @@ NAMESPACES = {"zope": "zope.interface"}
 STANDARD_LIBRARY_ALONE = (
     "__init__.py",
     "__main__.py",
+    "healthcheck.py",
     "places.py",
     "lab/__init__.py",
     "lab/demo_options.py",

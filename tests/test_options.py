@@ -26,6 +26,7 @@ from dashp2p.options import (
     host_name,
     http_url,
     integer,
+    ip_address,
     local_endpoint,
     number,
     readable_directory,
@@ -74,6 +75,8 @@ class OptionsTests(SynchronousTestCase):
                 "allow-host": (),
                 "quiet": False,
                 "admin": None,
+                "admin-host": (),
+                "as-local": (),
             },
         )
 
@@ -161,7 +164,8 @@ class OptionsTests(SynchronousTestCase):
 
     def test_the_table_holds_all_rows_for_the_documentation(self) -> None:
         names = [row.name for row in SampleOptions.table()]
-        self.assertEqual(names, ["cache-size", "listen", "origin", "allow-host", "quiet", "admin"])
+        own = ["cache-size", "listen", "origin", "allow-host", "quiet"]
+        self.assertEqual(names, [*own, "admin", "admin-host", "as-local"])
 
     def test_a_subclass_may_redefine_a_row(self) -> None:
         class Other(SampleOptions):
@@ -263,6 +267,10 @@ class CoercerTests(SynchronousTestCase):
         self.assertEqual(host_name("[FE80::1]"), "fe80::1")
         self.assertEqual(host_name("10.0.0.5"), "10.0.0.5")
         self.refused(host_name, "", "a b", "a:80", "*", "a..b", "-a", "x" * 64, "1234", "a/b")
+
+    def test_addresses(self) -> None:
+        self.assertEqual(ip_address(" FD00:0::1 "), "fd00::1")
+        self.refused(ip_address, "", "host.example", "10.0.0.256", "10.0.0.0/8")
 
     def test_keys(self) -> None:
         self.assertEqual(hex_key("0A" * 32), b"\x0a" * 32)

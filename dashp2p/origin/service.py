@@ -14,6 +14,7 @@ from twisted.web.server import Request
 from dashp2p.origin.counters import OriginCounters
 from dashp2p.origin.files import FilesResource
 from dashp2p.web.health import HealthResource, ReadyResource
+from dashp2p.web.hosts import AdminGuard
 from dashp2p.web.json import json_body, not_allowed
 from dashp2p.web.limits import SiteLimits
 from dashp2p.web.listener import HttpListener
@@ -32,8 +33,11 @@ class OriginConfig:
     root: Path
     listen: str
     admin: str | None = None
+    admin_hosts: tuple[str, ...] = ()
     connections_per_address: int | None = None
     """None: as many as they like."""
+    as_local: frozenset[str] = frozenset()
+    """Addresses that count as this machine."""
 
 
 class OriginService(MultiService):
@@ -47,12 +51,14 @@ class OriginService(MultiService):
         self.counters = OriginCounters()
         self._metrics = Metrics(self.counters.families, self._families)
         limits = SiteLimits(connections_per_address=config.connections_per_address)
-        site = BoundedSite(self.resource(), reactor, limits=limits)
+        site = BoundedSite(self.resource(), reactor, limits=limits, as_local=config.as_local)
         self.files = HttpListener("listen", config.listen, site, reactor)
         Service.setServiceParent(self.files, self)
         self.admin: HttpListener | None = None
         if config.admin is not None:
-            private = BoundedSite(Tree(self._figures()), reactor, private=True)
+            private = BoundedSite(
+                Tree(self._figures()), reactor, guard=AdminGuard(config.admin_hosts), private=True
+            )
             self.admin = HttpListener("admin", config.admin, private, reactor)
             Service.setServiceParent(self.admin, self)
 

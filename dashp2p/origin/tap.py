@@ -57,6 +57,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         root=options["root"],
         listen=options["listen"],
         admin=options["admin"],
+        admin_hosts=options["admin-host"],
+        as_local=frozenset(options["as-local"]),
         connections_per_address=options["connections-per-address"] or None,
     )
     service: IService = OriginService(config, reactor)

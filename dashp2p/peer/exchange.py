@@ -11,7 +11,13 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError
-from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,7 +25,6 @@ from twisted.python.failure import Failure
 from dashp2p.peer.limits import (
     BAN_S,
     DIAL_TIMEOUT_S,
-    DOUBTFUL_S,
     MAX_BANS,
     MAX_DIALS,
     MAX_LINKS,
@@ -52,6 +57,13 @@ class LinkEvents(Seam):
     def link_closed(self, link: Link) -> None: ...
 
 
+class LinkSecurity(Seam):
+    """Wraps the factories of links in what protects them; see link_tls."""
+
+    def dialling(self, factory: IProtocolFactory, peer_id: bytes) -> IProtocolFactory: ...
+    def answering(self, factory: IProtocolFactory) -> IProtocolFactory: ...
+
+
 def tcp_endpoint(reactor: object) -> Callable[[str, int], IStreamClientEndpoint]:
     """Dial IP addresses by TCP; a name is refused before it is looked up."""
 
@@ -63,7 +75,11 @@ def tcp_endpoint(reactor: object) -> Callable[[str, int], IStreamClientEndpoint]
 
 
 class Exchange(Factory):
-    """Owner of the links. `hello` and `have` say what this peer tells new neighbours."""
+    """Owner of the links. `hello` and `have` say what this peer tells new neighbours.
+
+    Without `security` links are plain TCP, and who somebody is rests on his word. Listen with
+    `answering`, which is this factory, in TLS where there is TLS.
+    """
 
     noisy = False
 
@@ -74,21 +90,31 @@ class Exchange(Factory):
         peer_id: bytes,
         hello: Callable[[], Hello],
         have: Callable[[], Have],
+        security: LinkSecurity | None = None,
     ) -> None:
         self.links: dict[bytes, Link] = {}
         self.events: LinkEvents | None = None
         self.refused_links = 0
+        self.mismatches = 0
+        """Connections on which one side spoke TLS and the other did not."""
         self.hello = hello
         self.have = have
         self._clock = clock
         self._endpoint = endpoint
         self._peer_id = peer_id
+        self._security = security
+        self._mismatch_told = False
         self._all: set[Link] = set()
         self._dialling: dict[bytes, Deferred[IProtocol]] = {}
         self._bans: OrderedDict[bytes, float] = OrderedDict()
         self._stopping = False
 
     # --- connecting -------------------------------------------------------------------------
+
+    @property
+    def answering(self) -> IProtocolFactory:
+        """What listens for links that others dial."""
+        return self if self._security is None else self._security.answering(self)
 
     def buildProtocol(self, addr: IAddress | None) -> Link | None:
         """A link for somebody who dials us."""
@@ -100,8 +126,8 @@ class Exchange(Factory):
             return None
         return self._make(dialled=False)
 
-    def _make(self, dialled: bool) -> Link:
-        link = Link(self, self._clock, dialled)
+    def _make(self, dialled: bool, expects: bytes | None = None) -> Link:
+        link = Link(self, self._clock, dialled, expects)
         self._all.add(link)
         return link
 
@@ -129,8 +155,11 @@ class Exchange(Factory):
         except ValueError:
             log.warn("the tracker gave no address of {peer}", peer=address.peer_id.hex())
             return
-        factory = Factory.forProtocol(lambda: self._make(dialled=True))
-        factory.noisy = False
+        plain = Factory.forProtocol(lambda: self._make(True, address.peer_id))
+        plain.noisy = False
+        factory: IProtocolFactory = plain
+        if self._security is not None:
+            factory = self._security.dialling(plain, address.peer_id)
         dialling = endpoint.connect(factory)
         self._dialling[address.peer_id] = dialling
 
@@ -155,8 +184,7 @@ class Exchange(Factory):
         existing = self.links.get(link.peer_id)
         if existing is None:
             return None
-        same = existing.dialled == link.dialled or self._dialler(existing) < self._dialler(link)
-        if same and existing.quiet_s < DOUBTFUL_S:
+        if existing.dialled == link.dialled or self._dialler(existing) < self._dialler(link):
             return Code.BUSY
         existing.close(Code.BUSY, "one link is enough")
         self._forget(existing)
@@ -193,6 +221,19 @@ class Exchange(Factory):
         """A ping came back."""
         if self.events is not None and self.links.get(link.peer_id) is link:
             self.events.link_measured(link, rtt_s)
+
+    def mismatched(self, link: Link, theirs: str) -> None:
+        """The other side's links are secured in another way than ours: no link comes about."""
+        self.mismatches += 1
+        if self._mismatch_told:
+            return
+        self._mismatch_told = True
+        log.warn(
+            "a peer's links have {theirs} and ours have {ours}, so we share nothing with it: start "
+            "all peers of a swarm with the same --link-security (tls, unless they all say off)",
+            theirs=theirs,
+            ours="no TLS" if self._security is None else "TLS",
+        )
 
     def closed(self, link: Link) -> None:
         """A connection is gone."""

@@ -150,6 +150,10 @@ class MemoryResponse:
     def loseConnection(self) -> None:
         if self._protocol is not None and not self.closed:
             self.closed = True
+            self._paused = True
+            if self._call is not None:
+                self._call.cancel()
+                self._call = None
             self._clock.callLater(0, self._lose, ResponseFailed([Failure(ConnectionDone())], self))
 
 

@@ -16,9 +16,6 @@ DIAL_TIMEOUT_S: Final = 3.0
 HANDSHAKE_S: Final = 10.0
 PING_S: Final = 30.0
 SILENCE_S: Final = 90.0
-DOUBTFUL_S: Final = 3.0
-"""A link that was quiet for so long gives way to a new one with the same key: its other end has
-lost power or changed networks, and would be turned away until the silence has ended the old one."""
 WRITE_QUEUE_BYTES: Final = 2 * 1024 * 1024
 """What may wait for a neighbour that does not read, before it is dropped."""
 UNSENT_LOW_WATER_BYTES: Final = 32 * 1024
@@ -32,6 +29,12 @@ MAX_TRACKER_BYTES: Final = 256 * 1024
 TRACKER_TIMEOUT_S: Final = 3.0
 ORIGIN_CONNECT_S: Final = 3.0
 ORIGIN_SILENCE_S: Final = 8.0
+"""For the head of an answer, and for each piece of a file that is only passed through."""
+ORIGIN_PATIENCE_S: Final = 5.0
+ORIGIN_SLOWEST_BPS: Final = 64_000
+"""A fetch that brings less in so long is given up, and its lease with it: as long as a lease lasts
+without progress, and slower than any rung. Else one byte a second would hold a segment for hours.
+"""
 ORIGIN_CONNECTIONS: Final = 8
 INDEX_RETRY_S: Final = 2.0
 INDEX_RETRY_MAX_S: Final = 30.0

@@ -1,14 +1,22 @@
-"""One TCP connection to another peer: bytes to the session, its events to the exchange."""
+"""One connection to another peer, by TCP or TLS: bytes to the session, its events to the exchange.
+
+Who dialled speaks first. Who was dialled says nothing, not even HELLO, before it has accepted the
+other's: a stranger who knocks learns neither the swarm nor our ticket.
+"""
 
 from __future__ import annotations
 
 import socket
+from typing import Any
 from typing import Protocol as Seam
 
+from OpenSSL import SSL
 from twisted.internet.interfaces import (
     IDelayedCall,
+    IHandshakeListener,
     IPullProducer,
     IReactorTime,
+    ISSLTransport,
     ITCPTransport,
     ITransport,
 )
@@ -26,6 +34,7 @@ from dashp2p.peer.limits import (
     UNSENT_LOW_WATER_BYTES,
     WRITE_QUEUE_BYTES,
 )
+from dashp2p.peer.link_tls import NOT_TLS, NotProven, proven_key, reasons_of
 from dashp2p.wire.errors import Code, LocalProtocolError, ProtocolError
 from dashp2p.wire.frames import (
     Error,
@@ -42,6 +51,8 @@ from dashp2p.wire.states import State
 log = Logger()
 
 RECEIVE_BYTES = 256 * 1024
+TLS_RECORDS = (0x15, 0x16)
+"""The first byte of a TLS alert or handshake (RFC 8446, 5.1); a preface begins with a D."""
 
 
 class LinkOwner(Seam):
@@ -55,21 +66,32 @@ class LinkOwner(Seam):
     def ready(self, link: Link) -> None: ...
     def measured(self, link: Link, rtt_s: float) -> None: ...
     def closed(self, link: Link) -> None: ...
+    def mismatched(self, link: Link, theirs: str) -> None: ...
 
 
-@implementer(IPullProducer)
+@implementer(IPullProducer, IHandshakeListener)
 class Link(Protocol):
-    """`dialled` says which side called. The transport pulls: one frame of data at a time."""
+    """`expects` is the id of the peer that we dialled, None when the other side called.
+
+    The socket pulls: one frame of data at a time, the next when the last one has left. Over TLS too
+    it is the socket below that pulls, since the layer between would ask without end.
+    """
 
     transport: ITransport
 
-    def __init__(self, owner: LinkOwner, clock: IReactorTime, dialled: bool) -> None:
+    def __init__(
+        self, owner: LinkOwner, clock: IReactorTime, dialled: bool, expects: bytes | None = None
+    ) -> None:
         self.session = Session()
         self.dialled = dialled
+        self.expects = expects
+        self.proven_key: bytes | None = None
+        """The key of the other's certificate; None without TLS."""
         self.peer_id = b""
         self.hello: Hello | None = None
         self.is_open = False
         self.is_closed = False
+        self._is_lost = False
         self._owner = owner
         self._clock = clock
         self._queued_bytes = 0
@@ -83,28 +105,65 @@ class Link(Protocol):
 
     def connectionMade(self) -> None:
         self._tune()
-        self._heard_at = self._clock.seconds()
         self._timer = self._clock.callLater(HANDSHAKE_S, self._late)
-        self.transport.registerProducer(self, False)  # type: ignore[attr-defined]
+        self._socket.registerProducer(self, False)
         self._producing = True
-        self.send(self._owner.hello())
+        if not self._has_tls:
+            self._begin()
+
+    def handshakeCompleted(self) -> None:  # noqa: N802  # Twisted's name
+        """TLS is up; who is it?"""
+        try:
+            connection = self.transport.getHandle()  # type: ignore[attr-defined]
+            self.proven_key = proven_key(connection, self.dialled)
+        except NotProven as error:
+            log.warn("a link is refused: {why}", why=str(error))
+            self.abort()
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self.dialled:
+            self.send(self._owner.hello())
+
+    @property
+    def _has_tls(self) -> bool:
+        return bool(ISSLTransport.providedBy(self.transport))
+
+    @property
+    def _socket(self) -> Any:
+        """The transport that has the socket: below TLS, where there is TLS."""
+        return self.transport.transport if self._has_tls else self.transport  # type: ignore[attr-defined]
 
     def _tune(self) -> None:
-        if not ITCPTransport.providedBy(self.transport):
+        transport = self._socket
+        if not ITCPTransport.providedBy(self._socket):
             return
-        self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
-        self.transport.bufferSize = RECEIVE_BYTES  # type: ignore[attr-defined]
-        handle = self.transport.getHandle()  # type: ignore[attr-defined]
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
+        transport.bufferSize = RECEIVE_BYTES
+        handle = transport.getHandle()
         if isinstance(handle, socket.socket) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LOW_WATER_BYTES)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._producing = False
+        self._is_lost = True
         self._stop_timer()
         if not self.is_closed:
             self.is_closed = True
+            if self._has_tls and self.proven_key is None and isinstance(reason.value, SSL.Error):
+                self._tell_failed_handshake(reasons_of(reason.value))
+            elif self.dialled and not self._has_tls and self.session.version is None:
+                # Hung up without a word: so does OpenSSL to whom it does not understand.
+                self._owner.mismatched(self, "perhaps TLS")
         self._owner.closed(self)
+
+    def _tell_failed_handshake(self, reasons: list[str]) -> None:
+        if NOT_TLS.intersection(reasons):
+            self._owner.mismatched(self, "no TLS")
+        else:
+            log.info("a TLS handshake failed: {why}", why=", ".join(reasons))
 
     def close(self, code: Code | None = None, text: str = "") -> None:
         """End the link, with a reason if there is one; what is queued may still leave."""
@@ -130,13 +189,15 @@ class Link(Protocol):
 
     def _abort(self) -> None:
         self._timer = None
+        if self._is_lost:
+            return
         self._unregister()
         self.transport.abortConnection()  # type: ignore[attr-defined]
 
     def _unregister(self) -> None:
         if self._producing:
             self._producing = False
-            self.transport.unregisterProducer()  # type: ignore[attr-defined]
+            self._socket.unregisterProducer()
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -152,11 +213,6 @@ class Link(Protocol):
     def address(self) -> str:
         """The other side's host, for limits by address; never logged."""
         return str(getattr(self.transport.getPeer(), "host", ""))
-
-    @property
-    def quiet_s(self) -> float:
-        """How long nothing has come."""
-        return self._clock.seconds() - self._heard_at
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -185,6 +241,10 @@ class Link(Protocol):
     def resumeProducing(self) -> None:
         """The transport has taken everything: there is room for the next frame of data."""
         self._queued_bytes = 0
+        if self._socket.disconnecting:
+            # TLS has said goodbye, and the socket closes once nobody produces for it any more.
+            self._unregister()
+            return
         if self.is_open and not self.is_closed:
             self._owner.ready(self)
 
@@ -201,6 +261,8 @@ class Link(Protocol):
         try:
             events = self.session.receive_data(data)
         except ProtocolError as error:
+            if self.session.version is None and data[0] in TLS_RECORDS and not self._has_tls:
+                self._owner.mismatched(self, "TLS")
             log.warn("link to {peer} broke the protocol: {why}", peer=self.name, why=error.text)
             self._take(list(error.events))
             self._flush()
@@ -225,11 +287,13 @@ class Link(Protocol):
         if isinstance(event, Hello):
             self.peer_id = peer_id_of(event.public_key)
             self.hello = event
-            refusal = self._owner.admits(self, event)
+            refusal = self._refusal(event)
             if refusal is not None:
                 self.close(refusal)
-            else:
-                self.send(self._owner.have())
+                return
+            if not self.dialled:
+                self.send(self._owner.hello())
+            self.send(self._owner.have())
         elif isinstance(event, Have):
             self.is_open = True
             self._stop_timer()
@@ -237,6 +301,15 @@ class Link(Protocol):
             self._owner.opened(self, event)
         elif isinstance(event, Error):
             self.close()
+
+    def _refusal(self, hello: Hello) -> Code | None:
+        if self.proven_key is not None and hello.public_key != self.proven_key:
+            log.warn("a link is refused: HELLO has another key than the certificate")
+            return Code.UNAUTHORISED
+        if self.expects is not None and self.peer_id != self.expects:
+            log.info("a link is refused: {peer} is not whom we dialled", peer=self.name)
+            return Code.UNAUTHORISED
+        return self._owner.admits(self, hello)
 
     def _serve(self, events: list[Event]) -> None:
         passed: list[Event] = []

@@ -1,4 +1,4 @@
-"""Fetching from the origin: parts of files, within bounds, given up when the origin goes silent."""
+"""Fetching from the origin: parts of files, within bounds, given up when the origin trickles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
-from dashp2p.peer.limits import ORIGIN_CONNECT_S, ORIGIN_SILENCE_S
+from dashp2p.peer.limits import (
+    ORIGIN_CONNECT_S,
+    ORIGIN_PATIENCE_S,
+    ORIGIN_SILENCE_S,
+    ORIGIN_SLOWEST_BPS,
+)
+
+LEAST_BYTES = round(ORIGIN_SLOWEST_BPS / 8 * ORIGIN_PATIENCE_S)
+"""What a body must bring in each ORIGIN_PATIENCE_S, or end."""
 
 
 class OriginError(Exception):
@@ -27,7 +35,7 @@ class OriginError(Exception):
 
 
 class _Body(Protocol):
-    """Hands a body on piece by piece; gives up after a silence or beyond the size.
+    """Hands a body on piece by piece; gives up when it comes too slowly, or beyond the size.
 
     With `stops_full` a body may be longer: it is read up to the size, and then closed.
     """
@@ -44,8 +52,9 @@ class _Body(Protocol):
         self._left = limit_bytes
         self._stops_full = stops_full
         self._size = 0
+        self._size_before = 0
         self._clock = clock
-        self._timer: IDelayedCall | None = clock.callLater(ORIGIN_SILENCE_S, self._silent)
+        self._timer: IDelayedCall | None = clock.callLater(ORIGIN_PATIENCE_S, self._look)
         self._failure: OriginError | None = None
         self._cancelled = False
 
@@ -59,16 +68,18 @@ class _Body(Protocol):
             data = data[: self._left]
         self._left -= len(data)
         self._size += len(data)
-        if self._timer is not None:
-            self._timer.reset(ORIGIN_SILENCE_S)
         self._take(data)
         if self._stops_full and not self._left and not self.done.called:
             self.done.callback(self._size)
             self._stop()
 
-    def _silent(self) -> None:
+    def _look(self) -> None:
         self._timer = None
-        self._fail(OriginError("the origin went silent"))
+        came, self._size_before = self._size - self._size_before, self._size
+        if came < LEAST_BYTES:
+            self._fail(OriginError("the origin trickles" if came else "the origin went silent"))
+        else:
+            self._timer = self._clock.callLater(ORIGIN_PATIENCE_S, self._look)
 
     def _fail(self, error: OriginError) -> None:
         self._failure = error

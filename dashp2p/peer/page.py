@@ -131,18 +131,22 @@ class Page:
 
     @app.route("/stats", methods=["GET", "HEAD"])
     def stats(self, request: Request) -> bytes:
-        """The figures of this peer: they tell what is watched here, and by whom."""
+        """The figures of this peer. What is watched here, and how, is told to this machine only: a
+        phone that may use this peer sees what its page needs."""
         if not self._cors.apply(request):
             return error_body(request, 403, "pages of that site may not use this peer")
-        if not may_see(request):
-            return error_body(request, 403, REFUSAL)
-        return json_body(request, self._stats.document())
+        if may_see(request):
+            return json_body(request, self._stats.document())
+        return json_body(request, self._stats.sums())
 
     @app.route("/qoe", methods=["POST"])
     def qoe(self, request: Request) -> bytes:
         """A page's report of how it plays."""
         if not self._cors.apply(request):
             return error_body(request, 403, "pages of that site may not use this peer")
+        late = self._paced(request)
+        if late is not None:
+            return late
         try:
             self._sessions.report(read_json(request, MAX_QOE_BYTES), self._stats.engine.now)
         except BadRequestError as error:
@@ -163,18 +167,25 @@ class Page:
         media_type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             return error_body(request, 415, f"send the reports as Content-Type: {MEDIA_TYPES[0]}")
-        now = self._stats.engine.now
-        client = request.getClientAddress()
-        wait_s = self._reports.take(str(getattr(client, "host", "")), now)
-        if wait_s > 0:  # players send it again
-            request.setHeader(b"Retry-After", b"%d" % ceil(wait_s))
-            return error_body(request, 429, "too many reports: wait as long as Retry-After says")
+        late = self._paced(request)
+        if late is not None:
+            return late
         body = b"" if request.content is None else request.content.read(MAX_CMCD_BYTES + 1)
         if len(body) > MAX_CMCD_BYTES:
             return error_body(request, 413, f"the reports may have {MAX_CMCD_BYTES} bytes")
-        self._sessions.hear(parse_events(body.decode("latin-1")), now)
+        events = parse_events(body.decode("latin-1"))
+        self._sessions.hear(events, self._stats.engine.now)
         request.setResponseCode(204)
         return b""
+
+    def _paced(self, request: Request) -> bytes | None:
+        """The answer to a report that comes too soon after others; players send it again."""
+        client = getattr(request.getClientAddress(), "host", "")
+        wait_s = self._reports.take(str(client), self._stats.engine.now)
+        if wait_s <= 0:
+            return None
+        request.setHeader(b"Retry-After", b"%d" % ceil(wait_s))
+        return error_body(request, 429, "too many reports: wait as long as Retry-After says")
 
     @app.route("/cmcd", methods=["OPTIONS"])
     def cmcd_preflight(self, request: Request) -> bytes:

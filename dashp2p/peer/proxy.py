@@ -175,7 +175,7 @@ class DashResource(Resource):
         if sid is None:
             agent = request.requestHeaders.getRawHeaders("User-Agent") or [""]
             client = request.getClientAddress()
-            sid = f"{getattr(client, 'host', '')} {agent[0]}"[:64]
+            sid = self._sessions.nameless(str(getattr(client, "host", "")), agent[0])
         bitrate = self._engine.bitrate_of(entry) if self._engine.kind_of(entry) == "video" else None
         return self._sessions.seen(sid, cmcd, bitrate, self._clock.seconds())
 

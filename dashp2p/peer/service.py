@@ -34,6 +34,7 @@ from dashp2p.peer.limits import (
     PLAYER_STALLED_S,
     STOP_S,
 )
+from dashp2p.peer.link_tls import LinkTls
 from dashp2p.peer.membership import Membership, local_address_towards
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.page import Page
@@ -55,7 +56,7 @@ from dashp2p.swarm.leading import Grant
 from dashp2p.swarm.node import Node
 from dashp2p.swarm.policy import Policy
 from dashp2p.web.cors import CorsPolicy
-from dashp2p.web.hosts import HostGuard
+from dashp2p.web.hosts import AdminGuard, HostGuard
 from dashp2p.web.limits import SiteLimits
 from dashp2p.web.listener import HttpListener, Listener, StartRefused
 from dashp2p.web.metrics import Metrics
@@ -81,12 +82,16 @@ class PeerSettings:
     cache_bytes: int
     upload_bps: int | None
     admin: str | None
+    admin_hosts: tuple[str, ...]
     origin_key: bytes | None
     ca: Path | None
     allow_hosts: tuple[str, ...]
     allow_origins: tuple[str, ...]
     client: Path | None
     ablations: frozenset[str]
+    link_security: bool = True
+    as_local: frozenset[str] = frozenset()
+    """Addresses that count as this machine."""
 
 
 def http_client(reactor: Any, ca: Path | None) -> tuple[HTTPClient, HTTPConnectionPool]:
@@ -156,7 +161,12 @@ class PeerService(Service):
             raise StartRefused(f"--ca {settings.ca} is no certificate in PEM ({error})") from None
         self.origin = OriginClient(self._http, reactor, settings.origin_url)
         self.exchange = Exchange(
-            reactor, tcp_endpoint(reactor), self.peer_id, self._hello, self._have
+            reactor,
+            tcp_endpoint(reactor),
+            self.peer_id,
+            self._hello,
+            self._have,
+            LinkTls(self._key, reactor) if settings.link_security else None,
         )
         self.node = Node(
             self.peer_id,
@@ -174,7 +184,6 @@ class PeerService(Service):
         self.presentation = Presentation(
             self.origin, known, settings.origin_key, reactor, self._rng
         )
-        self.presentation.late = self._index_is_late
         self.sessions = Sessions(self._policy)
         self.advice = Advice()
         self.stats = Stats(self.peer_id, self.engine, self.store, self.presentation, self.sessions)
@@ -202,12 +211,13 @@ class PeerService(Service):
         )
         limits = SiteLimits(stalled_s=PLAYER_STALLED_S)
         guard = HostGuard(settings.allow_hosts)
-        site = BoundedSite(root, reactor, limits=limits, guard=guard)
+        site = BoundedSite(root, reactor, limits=limits, guard=guard, as_local=settings.as_local)
         self._players = HttpListener("listen", settings.listen, site, reactor)
-        self._links = Listener("exchange", settings.exchange, self.exchange, reactor)
+        self._links = Listener("exchange", settings.exchange, self.exchange.answering, reactor)
         self._members = [self._players, self._links]
         if settings.admin is not None:
-            admin = BoundedSite(page.resource(), reactor, private=True)
+            names = AdminGuard((*settings.admin_hosts, *settings.allow_hosts))
+            admin = BoundedSite(page.resource(), reactor, guard=names, private=True)
             self._members.append(HttpListener("admin", settings.admin, admin, reactor))
 
     def startService(self) -> None:
@@ -305,22 +315,10 @@ class PeerService(Service):
             return
         former, self._index_coming = self._index_coming, None
         if former is not None and former.entry != entry:
-            self.engine.unwant(former, self._waiting)
+            self.engine.unwant(former, self._want_index)
         self._index_coming = self.engine.want(entry, self._soon())
         if self._index_coming is None:
             self._index_here(entry)
-
-    def _index_is_late(self) -> None:
-        """Whoever has it cannot be reached: wait for it like a player, who may ask the origin."""
-        entry = self.engine.index_entry
-        if entry is None or self.stopping:
-            return
-        incoming = self.engine.incoming.get(0)
-        if incoming is None or self._waiting not in incoming.listeners:
-            self._index_coming = self.engine.want(entry, self._soon(), self._waiting)
-
-    def _waiting(self) -> None:
-        """A listener that has nothing to do: completions are told of anyway."""
 
     def _soon(self) -> float:
         return float(self._reactor.seconds()) + self._policy.start_grace_s

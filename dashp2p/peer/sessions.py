@@ -5,8 +5,10 @@ Of a player that sends CMCD events (`viewing`) those are believed; else a page's
 
 from __future__ import annotations
 
+import secrets
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from typing import Any
 
 from attrs import define, field
@@ -46,7 +48,7 @@ class QoeRefused(Exception):  # noqa: N818 - it says what happened
 
 @define(eq=False)
 class Session:
-    """One playback, by CMCD's `sid` where the player sends it, else by its address and program."""
+    """One playback, by CMCD's `sid` where the player sends it, else by `Sessions.nameless`."""
 
     sid: str
     player: Player
@@ -109,12 +111,19 @@ class Sessions:
             STARTUP_BOUNDS_S,
         )
     )
+    _salt: bytes = field(factory=lambda: secrets.token_bytes(16))
     _sessions: OrderedDict[str, Session] = field(factory=OrderedDict)
     _asked_at: OrderedDict[str, float] = field(factory=OrderedDict)
     """When those began who have only asked for the film's description so far."""
 
     def __iter__(self) -> Any:
         return iter(list(self._sessions.values()))
+
+    def nameless(self, host: str, agent: str) -> str:
+        """The id of a player that names no session: its address and program, which nobody can
+        read from it."""
+        told = f"{host} {agent}".encode("utf-8", "replace")
+        return "player-" + blake2b(told, key=self._salt, digest_size=6).hexdigest()
 
     def session(self, sid: str, now: float) -> Session:
         """The session of that id, made if need be."""

@@ -53,6 +53,10 @@ class Stats:
             "start": self._start(),
         }
 
+    def sums(self) -> dict[str, Any]:
+        """The same without what was played here, when and by whom."""
+        return {**self.document(), "sessions": [], "segments": []}
+
     def _presentation_id(self) -> str | None:
         signature = self.presentation.signature
         return None if signature is None else signature.presentation_id

@@ -11,6 +11,7 @@ from dashp2p.options import (
     Option,
     bit_rate,
     byte_size,
+    choice,
     endpoint,
     hex_key,
     host_name,
@@ -95,6 +96,14 @@ class Options(DaemonOptions):
             example="64 hex digits",
         ),
         Option(
+            "link-security",
+            "Whether links to other peers are encrypted and prove who is at the other end. All "
+            "peers of a film must agree. Films are checked block by block either way.",
+            choice("tls", "off"),
+            default="tls",
+            example="off",
+        ),
+        Option(
             "ca",
             "A private certificate authority for https, in PEM.",
             readable_file,
@@ -162,12 +171,15 @@ def settings_of(options: Options) -> PeerSettings:
         cache_bytes=options["cache-size"],
         upload_bps=options["upload-rate"],
         admin=options["admin"],
+        admin_hosts=options["admin-host"],
+        as_local=frozenset(options["as-local"]),
         origin_key=options["origin-key"],
         ca=options["ca"],
         allow_hosts=options["allow-host"],
         allow_origins=options["allow-origin"],
         client=options["client"],
         ablations=ablations(options["ablate"]),
+        link_security=options["link-security"] == "tls",
     )
 
 

@@ -179,12 +179,22 @@ class Sourcing:
         window = policy.spread_window_blocks - delivery.spread_blocks().bit_count()
         urgent = self.is_urgent(delivery, now)
         for _, _, neighbour, blocks in offers:
-            chosen = lowest(blocks & wanted, window)
+            count = min(window, self._askable(neighbour, delivery))
+            chosen = lowest(blocks & wanted, count)
             if not chosen:
                 continue
             wanted &= ~chosen
             window -= chosen.bit_count()
             self._ask(delivery, neighbour, chosen, policy.spreading, urgent, now)
+
+    def _askable(self, neighbour: Neighbour, delivery: Delivery) -> int:
+        """How many blocks more a neighbour takes on its link before it says that it is busy."""
+        asked_bytes = sum(
+            other.asked.get(neighbour.peer_id, 0).bit_count() * other.entry.block_size_bytes
+            for other in self.state.deliveries.values()
+        )
+        room_bytes = self.state.policy.outstanding_bytes - asked_bytes
+        return room_bytes // delivery.entry.block_size_bytes
 
     # --- asking -----------------------------------------------------------------------------
 

@@ -18,6 +18,11 @@ from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Request
 
 MAX_FRAME_BLOCKS = 16
+HEADS = 1 + 66 / 1448
+"""A line carries packets: Ethernet, IP and TCP heads come to so much more than the blocks."""
+BURST_S = 0.05
+"""What may leave at once is what a late timer missed; more would queue before the line."""
+BURST_BYTES = 64 * 1024
 
 
 @define(eq=False)
@@ -70,7 +75,7 @@ class Spreading:
 
 @define(eq=False)
 class Uplink:
-    """All links' sending sides under one rate limit. `limit_bps` None: none."""
+    """All links' sending sides under one rate limit, as the line counts. `limit_bps` None: none."""
 
     state: State
     limit_bps: float | None = None
@@ -86,7 +91,8 @@ class Uplink:
 
     def __attrs_post_init__(self) -> None:
         if self.limit_bps is not None:
-            self._bucket = TokenBucket(self.limit_bps / 8, max(32768.0, self.limit_bps / 8 * 0.1))
+            rate = self.limit_bps / 8 / HEADS
+            self._bucket = TokenBucket(rate, max(BURST_BYTES, rate * BURST_S))
 
     def join(self, peer_id: bytes) -> None:
         """A link is open."""

@@ -21,6 +21,7 @@ from dashp2p.tracker.api import TrackerApi
 from dashp2p.tracker.dialback import Dial, DialBack
 from dashp2p.tracker.memory import MemoryRegistry, RegistryRules
 from dashp2p.tracker.resources import Root
+from dashp2p.web.hosts import AdminGuard
 from dashp2p.web.limits import SiteLimits
 from dashp2p.web.listener import HttpListener
 from dashp2p.web.metrics import Family
@@ -40,10 +41,13 @@ class TrackerConfig:
 
     listen: str
     admin: str | None = None
+    admin_hosts: tuple[str, ...] = ()
     registry: RegistryRules = field(factory=RegistryRules)
     calls_per_address: float = 1 / limits.ADDRESS_EVERY_S
     """Calls a second in the long run."""
     connections_per_address: int | None = None
+    as_local: frozenset[str] = frozenset()
+    """Addresses that count as this machine where figures are asked for."""
 
 
 class TrackerService(MultiService):
@@ -89,7 +93,15 @@ class TrackerService(MultiService):
         for option, where in (("listen", config.listen), ("admin", config.admin)):
             if where is not None:
                 private = option == "admin"
-                site = BoundedSite(self.root, reactor, limits=site_limits, private=private)
+                guard = AdminGuard(config.admin_hosts) if private else None
+                site = BoundedSite(
+                    self.root,
+                    reactor,
+                    limits=site_limits,
+                    guard=guard,
+                    private=private,
+                    as_local=config.as_local,
+                )
                 self.listeners.append(HttpListener(option, where, site, reactor, DRAIN_S))
                 Service.setServiceParent(self.listeners[-1], self)
         timer = TimerService(EXPIRE_EVERY_S, self._tick)

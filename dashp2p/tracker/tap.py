@@ -99,6 +99,8 @@ class Options(DaemonOptions):
         return TrackerConfig(
             listen=self["listen"],
             admin=self["admin"],
+            admin_hosts=self["admin-host"],
+            as_local=frozenset(self["as-local"]),
             registry=RegistryRules(
                 peers_per_swarm=self["peers-per-swarm"],
                 peers=self["max-peers"],

@@ -29,6 +29,12 @@ def is_loopback(address: IAddress | None) -> bool:
     return isinstance(address, UNIXAddress) if found is None else found.is_loopback
 
 
+def is_at(address: IAddress | None, hosts: frozenset[str]) -> bool:
+    """Whether a client's address is one of these (IPv4 dotted, IPv6 compressed)."""
+    found = _ip(address)
+    return found is not None and str(found) in hosts
+
+
 def address_group(address: IAddress | None) -> str:
     """What connections are counted by: an IPv4 address, an IPv6 /64, or the kind of address."""
     found = _ip(address)

@@ -6,6 +6,7 @@ player listener as if it were its own server. Its requests still carry that name
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable
 
@@ -47,3 +48,29 @@ class HostGuard:
         return ErrorResource(
             421, "this daemon does not answer to that host name; --allow-host NAME adds one"
         )
+
+
+class AdminGuard:
+    """The same for an --admin listener, which has no names of its own: it is asked by address, or
+    by a name without a dot, as in a network of containers. No site on the Web has such a name, so
+    none can be made to resolve to here. `names` are further ones.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self.names = frozenset(name.lower() for name in names)
+
+    def __call__(self, request: Request) -> IResource | None:
+        host = host_of(request)
+        if host is not None and (host in self.names or "." not in host or _is_address(host)):
+            return None
+        return ErrorResource(
+            421, "figures are not told under that host name; --admin-host NAME adds one"
+        )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from dashp2p.web.addresses import is_loopback
+from dashp2p.web.addresses import is_at, is_loopback
 from dashp2p.web.hosts import LOOPBACK_NAMES, host_of
 from dashp2p.web.json import ErrorResource
 
@@ -15,13 +15,16 @@ _PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 def may_see(request: Request) -> bool:
     """Whether a request may see what tells about viewers.
 
-    It may on the --admin listener. Else it must come from this machine, under a loopback name (or a
-    page could ask through DNS rebinding), and not through a proxy here that speaks for others.
+    It may on the --admin listener. Else it must come from this machine (or an address that counts
+    as it, --as-local), under a loopback name (or a page could ask through DNS rebinding), and not
+    through a proxy here that speaks for others.
     """
     if getattr(request.site, "private", False):
         return True
+    client = request.getClientAddress()
+    local: frozenset[str] = getattr(request.site, "as_local", frozenset())
     return (
-        is_loopback(request.getClientAddress())
+        (is_loopback(client) or is_at(client, local))
         and host_of(request) in LOOPBACK_NAMES
         and not any(request.requestHeaders.hasHeader(name) for name in _PROXIED)
     )

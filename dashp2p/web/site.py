@@ -38,7 +38,8 @@ class BoundedSite(Site):
 
     `guard` (dashp2p.web.hosts has one) may answer a request in the resource's stead: it is given
     the request and returns the resource to use, or None. `private` marks the --admin listener, on
-    which what tells about viewers answers anyone (dashp2p.web.private).
+    which what tells about viewers answers anyone (dashp2p.web.private); those at the addresses
+    `as_local` are answered it on any listener, as if they asked from this machine.
     """
 
     protocol = BoundedChannel  # type: ignore[assignment]
@@ -52,10 +53,12 @@ class BoundedSite(Site):
         limits: SiteLimits | None = None,
         guard: Guard | None = None,
         private: bool = False,
+        as_local: frozenset[str] = frozenset(),
     ) -> None:
         Site.__init__(self, resource, reactor=reactor)
         self.limits = SiteLimits() if limits is None else limits
         self.private = private
+        self.as_local = as_local
         self.stopping = False
         self.refused_connections = 0
         self._guard = guard

@@ -15,7 +15,7 @@ from dashp2p.origin.service import OriginService
 from dashp2p.origin.tap import Options, makeService
 from dashp2p.web.listener import DRAIN_S, StartRefused
 from dashp2p.web.site import BoundedSite
-from tests.web.support import LOOPBACK, STRANGER, Answer, Connection
+from tests.web.support import LOOPBACK, STRANGER, Answer, Connection, code_under
 
 
 class ServiceTests(SynchronousTestCase):
@@ -99,6 +99,14 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual(self.get("/metrics", stranger=True, site=service.admin.site).code, 200)
         self.assertEqual(self.get("/healthz", stranger=True, site=service.admin.site).code, 200)
         self.assertEqual(self.get("/dash/dash.mpd", site=service.admin.site).code, 404)
+
+    def test_the_admin_listener_heeds_under_which_name_it_is_asked(self) -> None:
+        service = self.service("--admin", "tcp:9100", "--admin-host", "ops.example")
+        assert service.admin is not None
+        site = service.admin.site
+        self.assertEqual(code_under(site, "evil.example:9100"), 421)
+        self.assertEqual(code_under(site, "ops.example:9100"), 200)
+        self.assertEqual(code_under(site, "10.0.0.5:9100"), 200)
 
     def test_it_listens_where_it_is_told(self) -> None:
         service = self.service("--listen", "tcp:9001:interface=127.0.0.1", "--admin", "9100")

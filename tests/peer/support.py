@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import sha256
 
 from attrs import define, field
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Protocol, connectionDone
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from dashp2p.content.keys import peer_id
+from dashp2p.content.keys import peer_id, public_bytes
 from dashp2p.peer.fakenet import advance
 from dashp2p.peer.link import Link
+from dashp2p.peer.link_tls import LinkTls
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Error, Event, Frame, Have, Hello
 from dashp2p.wire.session import Session
@@ -21,9 +25,15 @@ SWARM = sha256(b"swarm").digest()
 OTHER_SWARM = sha256(b"another swarm").digest()
 
 
+@cache
+def private_key(name: str) -> Ed25519PrivateKey:
+    """A key for each name, always the same."""
+    return Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest())
+
+
+@cache
 def public_key(name: str) -> bytes:
-    """Stands for a key; its peer id is what counts."""
-    return sha256(name.encode()).digest()
+    return public_bytes(private_key(name))
 
 
 def id_of(name: str) -> bytes:
@@ -45,6 +55,7 @@ class Owner:
     rtts_s: list[float] = field(factory=list)
     times_ready: int = 0
     times_closed: int = 0
+    mismatches: list[str] = field(factory=list)
     answers: list[Frame] = field(factory=list)
     """Sent as soon as anything is received, as an engine does."""
 
@@ -74,6 +85,9 @@ class Owner:
     def closed(self, link: Link) -> None:
         self.times_closed += 1
 
+    def mismatched(self, link: Link, theirs: str) -> None:
+        self.mismatches.append(theirs)
+
 
 class Remote(Protocol):
     """The other end of a link, by hand: a session whose frames the test chooses."""
@@ -83,8 +97,10 @@ class Remote(Protocol):
         self.events: list[Event] = []
         self.lost = False
         self.heeds = True
+        self.heard_bytes = 0
 
     def dataReceived(self, data: bytes) -> None:
+        self.heard_bytes += len(data)
         if not self.heeds:
             return
         self.events += self.session.receive_data(data)
@@ -125,6 +141,27 @@ class Remote(Protocol):
     def errors(self) -> list[int]:
         """The codes of the ERRORs that it has received."""
         return [event.code for event in self.events if isinstance(event, Error)]
+
+
+def in_tls(clock: Clock, protocol: Protocol, name: str, dials: str | None = None) -> IProtocol:
+    """A protocol in TLS with the key of that name: it dials another name, or answers."""
+    tls, factory = LinkTls(private_key(name), clock), OneProtocol(protocol)
+    wrapped = tls.answering(factory) if dials is None else tls.dialling(factory, id_of(dials))
+    made = wrapped.buildProtocol(IPv4Address("TCP", "198.51.100.7", 5000))
+    assert made is not None
+    return made
+
+
+class OneProtocol(Factory):
+    """Somebody who listens, and answers by hand."""
+
+    noisy = False
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.made = protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return self.made
 
 
 def host_of(address: IAddress | None) -> str:

@@ -7,6 +7,7 @@ from hashlib import sha256
 from dashp2p.content.index import BLOCKS_NAME
 from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer.fakeweb import Answer, Asked
+from dashp2p.peer.limits import ORIGIN_PATIENCE_S
 from dashp2p.testing import ORIGIN, MemoryFilm, MemorySwarm
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import (
@@ -191,6 +192,28 @@ class OriginTroubleTests(SwarmTestCase):
         self.assert_played(viewing)
         self.assertLess(self.origin.sent_bytes(SEGMENT), len(DATA) + 2 * ENTRY.block_size_bytes)
 
+    def test_an_origin_that_trickles_is_given_up_and_asked_again(self) -> None:
+        self.origin.chunk_s = 4.0  # a piece of 16 KiB each
+        viewing = self.peer.play(SEGMENT, deadline_s=5.0)
+        self.swarm.advance(1.0)
+        self.origin.chunk_s = 0.0
+        took_s = self.swarm.until(lambda: viewing.whole)
+        self.assertLess(took_s, ORIGIN_PATIENCE_S + 2.0)
+        self.assert_played(viewing)
+
+    def test_a_neighbour_takes_over_from_a_leader_whose_origin_trickles(self) -> None:
+        [other] = self.peers(1)
+        self.swarm.advance(2.0)
+        self.origin.chunk_s = 4.0
+        led = self.peer.play(SEGMENT, deadline_s=20.0)
+        self.swarm.until(lambda: bool(self.origin.asked_for(SEGMENT)))
+        self.origin.chunk_s = 0.0
+        waiting = other.play(SEGMENT, deadline_s=20.0)
+        took_s = self.swarm.until(lambda: led.whole and waiting.whole)
+        self.assertLess(took_s, ORIGIN_PATIENCE_S)
+        self.assert_played(led)
+        self.assert_played(waiting)
+
     def test_an_origin_that_never_answers_is_asked_again(self) -> None:
         self.origin.silent = True
         viewing = self.peer.play(SEGMENT, deadline_s=30.0)
@@ -296,20 +319,6 @@ class OriginTroubleTests(SwarmTestCase):
         peer.play(INDEX_NAME)
         self.swarm.advance(5.0)
         self.assertLess(len(self.origin.asked_for(INDEX_NAME)), 30)
-
-    def test_hashes_that_fail_at_once_are_fetched_again(self) -> None:
-        origin = self.origin
-
-        def site(asked: Asked) -> Answer:
-            return None if asked.path.endswith(BLOCKS_NAME) else origin(asked)
-
-        self.peer.web.sites[ORIGIN] = site
-        viewing = self.peer.play(SEGMENT, deadline_s=20.0)
-        self.swarm.advance(0.1)
-        self.assertEqual(len(origin.asked_for(SEGMENT)), 1)
-        self.peer.web.sites[ORIGIN] = origin
-        self.swarm.until(lambda: viewing.whole)
-        self.assert_played(viewing)
 
     def test_slow_hashes_do_not_cost_a_second_copy(self) -> None:
         film = MemoryFilm.make(segments=2, segment_bytes=20_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -39,7 +40,11 @@ class LinkTestCase(SynchronousTestCase):
         self.owner = Owner()
         self.link = Link(self.owner, self.clock, dialled=True)
         self.remote = Remote()
-        self.near, self.far = self.network.join(self.link, self.remote)
+        self.near, self.far = self.network.join(*self.ends())
+
+    def ends(self) -> tuple[IProtocol, IProtocol]:
+        """What the two transports are given."""
+        return self.link, self.remote
 
     def tearDown(self) -> None:
         self.link.abort()

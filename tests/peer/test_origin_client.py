@@ -18,8 +18,8 @@ from dashp2p.peer.fakeweb import (
     MemoryWeb,
     memory_client,
 )
-from dashp2p.peer.limits import ORIGIN_CONNECT_S, ORIGIN_SILENCE_S
-from dashp2p.peer.origin_client import OriginClient, OriginError
+from dashp2p.peer.limits import ORIGIN_CONNECT_S, ORIGIN_PATIENCE_S, ORIGIN_SILENCE_S
+from dashp2p.peer.origin_client import LEAST_BYTES, OriginClient, OriginError
 
 FILE = bytes(range(256)) * 300  # several chunks
 SIZE = len(FILE)
@@ -202,17 +202,33 @@ class RefusalTests(OriginClientTestCase):
     def test_an_origin_that_goes_silent_in_the_middle(self) -> None:
         self.origin.hangs_at = 16_000
         job = Deferred.fromCoroutine(self.client.fetch("a.m4s", 0, SIZE, True, self.take))
-        advance(self.clock, ORIGIN_SILENCE_S - 0.1)
-        self.assertNoResult(job)
-        advance(self.clock, 0.2)
-        self.assertIn("silent", str(self.failureResultOf(job, OriginError).value))
+        advance(self.clock, ORIGIN_PATIENCE_S + 0.1)
+        self.failureResultOf(job, OriginError)
         self.assertEqual(self.got, FILE[:16_000])
         self.assertTrue(self.origin.responses[0].closed)
 
-    def test_each_piece_gives_it_time_anew(self) -> None:
-        self.origin.chunk_s = ORIGIN_SILENCE_S - 1
-        self.fetch(0, SIZE, whole=True)
-        self.assertEqual(self.got, FILE)
+    def test_an_origin_that_sends_a_beginning_and_then_nothing(self) -> None:
+        self.origin.files["a.m4s"] = FILE * 10
+        self.origin.hangs_at = LEAST_BYTES
+        job = Deferred.fromCoroutine(self.client.fetch("a.m4s", 0, SIZE * 10, True, self.take))
+        advance(self.clock, 2 * ORIGIN_PATIENCE_S - 0.1)
+        self.assertNoResult(job)
+        advance(self.clock, 0.2)
+        self.assertIn("silent", str(self.failureResultOf(job, OriginError).value))
+
+    def test_an_origin_that_trickles(self) -> None:
+        self.origin.chunk_s = 3.0  # less than 64 kbit/s, and never silent for long
+        job = Deferred.fromCoroutine(self.client.fetch("a.m4s", 0, SIZE, True, self.take))
+        advance(self.clock, ORIGIN_PATIENCE_S + 0.1)
+        self.assertIn("trickles", str(self.failureResultOf(job, OriginError).value))
+        self.assertTrue(self.origin.responses[0].closed)
+
+    def test_an_origin_that_is_slow_has_time(self) -> None:
+        self.origin.files["a.m4s"] = FILE * 10
+        self.origin.chunk_s = 1.0
+        job = self.run_to_end(self.client.fetch("a.m4s", 0, SIZE * 10, True, self.take), 100.0)
+        self.successResultOf(job)
+        self.assertTrue(self.got == FILE * 10)
 
 
 class CancelTests(OriginClientTestCase):

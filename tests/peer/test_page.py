@@ -25,6 +25,19 @@ from tests.peer.test_sessions import BEACON
 from tests.web.support import LOOPBACK, STRANGER, Answer, Connection
 
 JSON = "Content-Type: application/json"
+CMCD = "Content-Type: application/cmcd"
+REPORTS = {"/qoe": JSON, "/cmcd": CMCD}
+ELSEWHERE: list[dict[str, Any]] = [
+    {"peer": STRANGER},
+    {"peer": STRANGER, "host": "tv.local:8001"},
+    {"host": "tv.local:8001"},
+    {"headers": ("X-Forwarded-For: 198.51.100.7",)},
+]
+"""Requests that somebody else than who sits here may have made."""
+
+
+def _without_headers(how: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in how.items() if name != "headers"}
 
 
 class PageTestCase(SwarmTestCase):
@@ -227,18 +240,26 @@ class StatsTests(PageTestCase):
         self.assertGreater(neighbour["rtt_ms"], 0)
         self.assertNotIn(other.host.encode(), body, "addresses are nobody's business")
 
-    def test_it_is_this_machines_business_only(self) -> None:
-        for path in ("/stats", "/metrics"):
-            for how in (
-                {"peer": STRANGER},
-                {"peer": STRANGER, "host": "tv.local:8001"},
-                {"host": "tv.local:8001"},
-            ):
-                answer = self.ask(path, **how)
-                self.assertEqual(answer.code, 403, (path, how))
-                self.assertIn("--admin", json.loads(answer.body)["error"])
-            self.assertEqual(self.ask(path, "X-Forwarded-For: 198.51.100.7").code, 403)
-            self.assertEqual(self.ask(path).code, 200)
+    def test_who_watches_what_is_this_machines_business_only(self) -> None:
+        self.report()
+        self.peer.play(SEGMENT)
+        self.swarm.advance(2.0)
+        here = json.loads(self.ask("/stats").body)
+        self.assertEqual(len(here["sessions"]), 1)
+        self.assertTrue(here["segments"])
+        for how in ELSEWHERE:
+            answer = self.ask("/stats", *how.get("headers", ()), **_without_headers(how))
+            told = json.loads(answer.body)
+            self.assertEqual((told["sessions"], told["segments"]), ([], []), how)
+            self.assertEqual((answer.code, told["bytes"]), (200, here["bytes"]), how)
+            self.assertNotIn(BEACON["sid"].encode(), answer.body)
+
+    def test_metrics_are_this_machines_business_only(self) -> None:
+        for how in ELSEWHERE:
+            answer = self.ask("/metrics", *how.get("headers", ()), **_without_headers(how))
+            self.assertEqual(answer.code, 403, how)
+            self.assertIn("--admin", json.loads(answer.body)["error"])
+        self.assertEqual(self.ask("/metrics").code, 200)
 
     def test_the_admin_listener_shows_it_to_anyone(self) -> None:
         for path in ("/stats", "/metrics"):
@@ -405,6 +426,71 @@ class CmcdReportTests(PageTestCase):
         ):
             self.assertIn(line + "\n", text)
         self.assertNotIn("a-session", text)
+
+
+class ForeignTests(PageTestCase):
+    """Every route, and what a page of another site, or one under a false name, makes of it."""
+
+    def routes(self) -> dict[str, set[str]]:
+        routes: dict[str, set[str]] = {}
+        for rule in Page.app.url_map.iter_rules():
+            routes.setdefault(rule.rule, set()).update(rule.methods or ())
+        return routes
+
+    def test_what_is_written_to_is_a_report_and_nothing_else(self) -> None:
+        writing = {path for path, methods in self.routes().items() if "POST" in methods}
+        self.assertEqual(writing, set(REPORTS))
+        for path, methods in self.routes().items():
+            self.assertLessEqual(methods, {"GET", "HEAD", "POST", "OPTIONS"}, path)
+
+    def test_no_route_answers_to_a_name_that_was_made_to_lead_here(self) -> None:
+        for path in self.routes():
+            self.assertEqual(self.ask(path, host="evil.example:8001").code, 421, path)
+
+    def test_no_page_of_another_site_may_report(self) -> None:
+        for path, media_type in REPORTS.items():
+            for header in ("Origin: https://evil.example", "Origin: null"):
+                answer = self.ask(path, media_type, header, method="POST", body=b"{}")
+                self.assertEqual(answer.code, 403, path)
+                self.assertNotIn("access-control-allow-origin", answer.headers)
+                asked_before = self.ask(path, header, method="OPTIONS")
+                self.assertEqual(asked_before.code, 403, path)
+
+    def test_no_report_comes_in_a_type_that_any_page_may_send(self) -> None:
+        for path in REPORTS:
+            for simple in (
+                "text/plain",
+                "application/x-www-form-urlencoded",
+                "multipart/form-data",
+            ):
+                answer = self.ask(path, f"Content-Type: {simple}", method="POST", body=b"{}")
+                self.assertEqual(answer.code, 415, (path, simple))
+
+    def test_reports_are_paced_by_who_sends_them(self) -> None:
+        for path, media_type in REPORTS.items():
+            self.page = self.make_page(self.folder)
+            site = BoundedSite(self.page, self.swarm.clock)
+            codes = [self.post(site, path, media_type) for _ in range(REPORTS_BURST + 1)]
+            self.assertNotIn(429, codes[:-1], path)
+            self.assertEqual(codes[-1], 429, path)
+            self.assertNotEqual(self.post(site, path, media_type, peer=STRANGER), 429, path)
+
+    def post(self, site: BoundedSite, path: str, media_type: str, **how: IAddress) -> int:
+        connection = Connection(site, **how)
+        lines = [
+            f"POST {path} HTTP/1.0",
+            "Host: localhost",
+            media_type,
+            "Content-Length: 2",
+            "",
+            "",
+        ]
+        connection.send("\r\n".join(lines).encode() + b"{}")
+        return Answer.of(connection).code
+
+    def test_nothing_written_is_ever_told_to_another(self) -> None:
+        for path in REPORTS:
+            self.assertEqual(self.ask(path).code, 405, path)
 
 
 class HealthTests(PageTestCase):

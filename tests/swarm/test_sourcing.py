@@ -6,7 +6,7 @@ from dashp2p.swarm.commands import Ask, CallTracker, Drop, Withdraw
 from dashp2p.swarm.policy import Policy
 from dashp2p.swarm.sourcing import leader_by_hash, lowest
 from dashp2p.wire.errors import Code
-from tests.swarm.support import Bench, entry, full, peer
+from tests.swarm.support import BLOCK, Bench, entry, full, peer
 
 
 class Pulling(SynchronousTestCase):
@@ -149,6 +149,16 @@ class Spreading(SynchronousTestCase):
         bench.getting("leader")
         [ask] = bench.take(Ask)
         self.assertEqual(ask.blocks, full(128))
+
+    def test_no_more_is_asked_of_one_than_its_link_takes_whatever_the_segment(self) -> None:
+        """It would say BUSY, and be left alone for half a second by everybody at once."""
+        bench = Bench(entry(1, blocks=20), entry(2, blocks=200))
+        bench.join("leader")
+        for position in (1, 2):
+            bench.want(bench.entries[position])
+            bench.getting("leader", segment=position)
+        asked = sum(ask.blocks.bit_count() for ask in bench.take(Ask))
+        self.assertEqual(asked * BLOCK, bench.node.policy.outstanding_bytes)
 
     def test_two_that_wait_for_each_other_cannot_be(self) -> None:
         bench = Bench()

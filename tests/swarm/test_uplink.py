@@ -173,6 +173,29 @@ class Limits(SynchronousTestCase):
             bench.node.tick(bench.now)
         self.assertLess(abs(sent * 8 / 10.0 / 8e6 - 1.0), 0.05)
 
+    def test_the_line_with_its_packet_heads_is_not_given_more_than_the_limit(self) -> None:
+        """Or its own buffer fills, and news and urgent blocks wait behind bulk."""
+        bench = holding("a", blocks=2000, limit_bps=8e6)
+        sent = request_id = 0
+        while bench.now < 110.0:
+            if not bench.node.uplink.outlets[peer("a")].owed:
+                request_id += 1
+                bench.ask("a", full(64), request_id=request_id)
+            for send in bench.take(Send):
+                sent += send.count * BLOCK
+                bench.node.link_ready(send.peer_id, bench.now)
+            bench.now += 0.001
+            bench.node.tick(bench.now)
+        packets = sent / 1448
+        self.assertLess((sent + 66 * packets) * 8, 10.0 * 8e6 * 1.01)
+
+    def test_what_leaves_at_once_after_a_rest_is_a_twentieth_of_a_second(self) -> None:
+        bench = holding("a", blocks=2000, limit_bps=40e6)
+        bench.now += 10.0
+        bench.ask("a", full(64))
+        sent = sum(1 for _ in drain(bench)) * BLOCK
+        self.assertLessEqual(sent * 8, 0.07 * 40e6)
+
     def test_slack_requests_take_turns_within_the_slots(self) -> None:
         bench = holding(*"abcdefgh", blocks=10)
         for name in "abcdefgh":

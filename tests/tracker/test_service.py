@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dashp2p.tracker.memory import MemoryRegistry
 from dashp2p.tracker.tap import Options, makeService
 from tests.tracker.support import Tracker, announce_fields, announce_of, at
-from tests.web.support import Connection
+from tests.web.support import Connection, code_under
 
 
 def options(*arguments: str, **environ: str) -> Options:
@@ -70,6 +70,15 @@ class OptionTests(SynchronousTestCase):
         self.addCleanup(service.stopService)
         self.assertEqual([server[0] for server in reactor.tcpServers], [7000, 7001])
         self.assertEqual([each.site.private for each in service.listeners], [False, True])
+
+    def test_the_admin_listener_heeds_under_which_name_it_is_asked(self) -> None:
+        service: Any = makeService(
+            options("--admin", "tcp:7001", "--admin-host", "ops.example"), MemoryReactorClock()
+        )
+        _, admin = service.listeners
+        self.assertEqual(code_under(admin.site, "evil.example:7001", "/readyz"), 421)
+        self.assertEqual(code_under(admin.site, "ops.example:7001", "/readyz"), 200)
+        self.assertEqual(code_under(admin.site, "tracker:7001", "/readyz"), 200)
 
 
 class DialTests(SynchronousTestCase):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.interfaces import IAddress, IProtocolFactory, ITCPTransport
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -216,3 +216,11 @@ def ask(
     connection = Connection(site_of(resource), peer)
     connection.get(path, *headers, method=method)
     return Answer.of(connection)
+
+
+def code_under(site: IProtocolFactory, host: str, path: str = "/metrics") -> int:
+    """The status of a stranger's request under some name."""
+    assert isinstance(site, BoundedSite)
+    connection = Connection(site, STRANGER)
+    connection.send(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+    return Answer.of(connection).code

@@ -14,7 +14,7 @@ from twisted.web.server import Request
 
 from dashp2p.web.cors import CorsPolicy
 from dashp2p.web.health import HealthResource, ReadyResource
-from dashp2p.web.hosts import HostGuard
+from dashp2p.web.hosts import AdminGuard, HostGuard
 from dashp2p.web.json import BadRequestError, ErrorResource, json_body, not_allowed, read_json
 from dashp2p.web.metrics import Family, Histogram, Metrics, MetricsResource
 from dashp2p.web.private import PrivateResource
@@ -58,6 +58,24 @@ class HostTests(SynchronousTestCase):
         self.assertEqual(self.code("Host: TV.lan:8001", names=["tv.lan"]), 200)
 
 
+class AdminHostTests(HostTests):
+    """The --admin listener: what a page cannot bear as its own name is answered."""
+
+    def code(self, *headers: str, names: Iterable[str] = ()) -> int:
+        client = Connection(BoundedSite(Recorder(hello), Clock(), guard=AdminGuard(names)))
+        lines = ["GET / HTTP/1.1", *headers, "", ""]
+        client.send("\r\n".join(lines).encode("latin-1"))
+        return Answer.of(client).code
+
+    def test_other_names_are_not(self) -> None:
+        for name in ("evil.example", "10.0.0.5.nip.io:9100", "", "a b", "[evil.example]:9100"):
+            self.assertEqual(self.code(f"Host: {name}"), 421, name)
+
+    def test_addresses_and_plain_names_are_answered(self) -> None:
+        for name in ("10.0.0.5:9100", "[fd00::5]:9100", "tracker:9100", "peer-1"):
+            self.assertEqual(self.code(f"Host: {name}"), 200, name)
+
+
 class PrivateTests(SynchronousTestCase):
     def ask(self, *headers: str, **options: object) -> Answer:
         return ask(PrivateResource(Recorder(hello)), "/", *headers, **options)  # type: ignore[arg-type]
@@ -90,6 +108,21 @@ class PrivateTests(SynchronousTestCase):
         client = Connection(site, STRANGER)
         client.send(b"GET / HTTP/1.1\r\nHost: metrics.example\r\n\r\n")
         self.assertEqual(Answer.of(client).code, 200)
+
+    def test_an_address_that_counts_as_this_machine_may_and_no_other(self) -> None:
+        for text, code in ((STRANGER.host, 200), ("198.51.100.8", 403)):
+            local = frozenset({text})
+            site = BoundedSite(PrivateResource(Recorder(hello)), Clock(), as_local=local)
+            client = Connection(site, STRANGER)
+            client.send(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8001\r\n\r\n")
+            self.assertEqual(Answer.of(client).code, code)
+
+    def test_counting_as_this_machine_does_not_help_a_page_that_rebinds_its_name(self) -> None:
+        local = frozenset({STRANGER.host})
+        site = BoundedSite(PrivateResource(Recorder(hello)), Clock(), as_local=local)
+        client = Connection(site, STRANGER)
+        client.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        self.assertEqual(Answer.of(client).code, 403)
 
     def test_what_lies_below_is_private_too(self) -> None:
         inner = Resource()

@@ -10,6 +10,7 @@ from dashp2p.content.entry import Entry
 from dashp2p.lab.sim.fetches import HASH_BYTES
 from dashp2p.lab.sim.incoming import FALSE, TRUE, BrokenInvariantError, Incoming, size_of
 from dashp2p.lab.sim.link import Link
+from dashp2p.peer.limits import HASHES_LATE_S
 from dashp2p.swarm import commands as do
 from dashp2p.wire.blockset import from_range, resolve
 from dashp2p.wire.errors import Code
@@ -30,8 +31,6 @@ from dashp2p.wire.frames import (
 
 if TYPE_CHECKING:
     from dashp2p.lab.sim.peer import Peer
-
-HASHES_LATE_S = 0.25
 
 
 @define(eq=False)
@@ -254,9 +253,9 @@ class Neighbourhood:
         now = self.peer.clock.now
         if incoming.hashes_asked is not None and now - incoming.hashes_asked_at < HASHES_LATE_S:
             return
-        sources = [source for source, _, _ in incoming.waiting if source is not None]
-        others = [source for source in sources if source != incoming.hashes_asked] or sources
-        for source in reversed(others):
+        for source in dict.fromkeys(source for source, _, _ in incoming.waiting):
+            if source is None or source == incoming.hashes_asked:
+                continue
             link = self._link(source)
             if link is not None and link.session.can_request:
                 incoming.hashes_asked = source

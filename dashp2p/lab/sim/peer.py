@@ -128,8 +128,7 @@ class Peer:
     def _tick(self) -> None:
         if self.alive:
             self.node.tick(self.clock.now)
-            if self.eager_hashes:
-                self.neighbourhood.seek_hashes()
+            self.neighbourhood.seek_hashes()
             self.run()
 
     def vanish(self) -> None:
