@@ -14,6 +14,8 @@ from typing import Any
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
+from dashp2p.web.supervisor import Supervisor
+
 log = Logger()
 
 ENOUGH_OPEN_FILES = 1 << 16
@@ -28,6 +30,7 @@ def prepare_process(reactor: Any) -> None:
     raise_open_files_limit()
     use_monotonic_time(reactor)
     reactor.callWhenRunning(stop_on_signals, reactor)
+    Supervisor(reactor, os.environ).attend()
 
 
 def monotonic_clock() -> Callable[[], float]:

@@ -15,7 +15,7 @@ COMMAND = re.compile(r"(?m)^ {4}(?:[A-Z_0-9]+=\S+ )*(\./[\w.-]+\.sh|scripts/[\w.
 
 def documents() -> list[Path]:
     """Everything that people read first."""
-    return [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    return [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("deploy/*.md")]
 
 
 class DocumentsTests(SynchronousTestCase):

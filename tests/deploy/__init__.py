@@ -1,0 +1,1 @@
+"""What deploy/ holds: units for systemd, an origin of nginx."""
