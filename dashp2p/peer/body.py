@@ -14,6 +14,8 @@ from dashp2p.peer.engine import Engine
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.limits import PLAYER_CHUNK_BYTES
 from dashp2p.store.errors import StoreError
+from dashp2p.store.reader import Reader
+from dashp2p.web.sendfile import SocketSender, socket_sender
 
 log = Logger()
 
@@ -24,7 +26,8 @@ class SegmentBody:
 
     `done` fires with True when all of them were written, False when the player left (cancelling it
     says that he did), and fails with DeliveryFailed when the segment cannot be had. Nothing is
-    written before the first bytes are here, so that the caller can still answer with an error.
+    written before the first bytes are here, so that the caller can still answer with an error. What
+    is in a file of the cache, the kernel sends (dashp2p.web.sendfile).
     """
 
     def __init__(
@@ -48,6 +51,8 @@ class SegmentBody:
         self._paused = False
         self._writing = False
         self._registered = False
+        self._reader: Reader | None = None
+        self._sender: SocketSender | None = None
 
     def start(self, deadline_s: float) -> bool:
         """Begin. True: the segment was here already."""
@@ -55,8 +60,45 @@ class SegmentBody:
         self._deadline_s = deadline_s
         self._incoming = self._engine.want(self._entry, deadline_s, self._more)
         was_here = self._incoming is None
+        if was_here:
+            self._send_file()
         self._more()
         return was_here
+
+    def _send_file(self) -> None:
+        """Let the kernel send, where the segment is in a file and the connection allows it."""
+        if self._request.channel is None:
+            return
+        try:
+            self._reader = self._engine.open(self._entry)
+        except StoreError as error:
+            self._lost(error)
+            return
+        if self._reader is None:
+            return
+        self._sender = socket_sender(
+            self._request,
+            self._reader.fileno,
+            self._offset,
+            self._left,
+            unchanged=self._reader.unchanged,
+            ended=self._file_sent,
+        )
+        if self._sender is None:
+            self._close_file()
+        else:
+            self._register()
+
+    def _file_sent(self, size_bytes: int) -> None:
+        self._sender = None
+        self._close_file()
+        self._count(size_bytes)
+        self._write()
+
+    def _close_file(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
 
     def pauseProducing(self) -> None:
         """The player does not keep up."""
@@ -78,7 +120,7 @@ class SegmentBody:
             self._write()
 
     def _write(self) -> None:
-        if self._writing or self.done.called:
+        if self._writing or self._sender is not None or self.done.called:
             return
         self._writing = True
         try:
@@ -98,20 +140,26 @@ class SegmentBody:
         try:
             data = self._engine.read(self._entry, self._offset, size)
         except StoreError as error:
-            log.warn("{path} is not readable: {why}", path=self._entry.path, why=str(error))
             self._lost(error)
             return False
-        if not self._registered:
-            self._registered = True
-            self._request.registerProducer(self, True)
-        self._offset += size
-        self._left -= size
-        self.sent_bytes += size
+        self._register()
+        self._count(size)
         self._request.write(data)
         return True
 
+    def _register(self) -> None:
+        if not self._registered:
+            self._registered = True
+            self._request.registerProducer(self, True)
+
+    def _count(self, size_bytes: int) -> None:
+        self._offset += size_bytes
+        self._left -= size_bytes
+        self.sent_bytes += size_bytes
+
     def _lost(self, error: StoreError) -> None:
         """What was here is not any more (damaged on disk, say): get it anew, once."""
+        log.warn("{path} is not readable: {why}", path=self._entry.path, why=str(error))
         if self._lost_once or self._incoming is not None:
             self._end(Failure(DeliveryFailed(str(error))))
             return
@@ -127,6 +175,10 @@ class SegmentBody:
     def _end(self, result: bool | Failure) -> None:
         if self.done.called:
             return
+        if self._sender is not None:
+            self._count(self._sender.stop())
+            self._sender = None
+        self._close_file()
         if self._registered:
             self._registered = False
             if self._request.channel is not None:

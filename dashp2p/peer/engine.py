@@ -23,6 +23,7 @@ from dashp2p.peer.records import Records, SegmentRecord
 from dashp2p.store.blockstore import BlockStore, Save
 from dashp2p.store.errors import StoreError
 from dashp2p.store.files import Written
+from dashp2p.store.reader import Reader
 from dashp2p.swarm import commands as do
 from dashp2p.swarm.leading import Grant
 from dashp2p.swarm.node import Node
@@ -214,6 +215,11 @@ class Engine:
     def read(self, entry: Entry, offset: int, size: int) -> bytes:
         """Verified bytes. Raises StoreError when they are not here after all."""
         return self.store.read(entry.digest, offset, size, self.now)
+
+    def open(self, entry: Entry) -> Reader | None:
+        """The file of a segment that is here, if there is one: to be closed by the caller. Raises
+        StoreError when the segment is not here after all."""
+        return self.store.open(entry.digest, self.now)
 
     # --- wanting ----------------------------------------------------------------------------
 

@@ -3,10 +3,16 @@
 from attrs import field, frozen
 
 from dashp2p.store.assembly import Assembly
-from dashp2p.store.errors import AssemblyRefused, SegmentMissing, StoreUnavailable
+from dashp2p.store.errors import (
+    AssemblyRefused,
+    SegmentMissing,
+    StoreError,
+    StoreUnavailable,
+)
 from dashp2p.store.files import Examined, Reservation, Written
 from dashp2p.store.limits import ASSEMBLIES_MAX_BYTES, HASHES_MAX_BYTES, MEMORY_CACHE_BYTES
 from dashp2p.store.memory import MemoryCache
+from dashp2p.store.reader import Reader
 from dashp2p.store.segments import SegmentStore
 
 __all__ = ["BlockStore", "Save"]
@@ -155,6 +161,19 @@ class BlockStore:
             return reader.read(offset, length)
         finally:
             reader.close()
+
+    def open(self, digest: bytes, now: float) -> Reader | None:
+        """A reader of the segment's file, to be closed by the caller; None where it has none and
+        only `read` will do. Raises SegmentMissing or SegmentUnverified when it is not here after
+        all."""
+        if self.segments is None or not self.segments.is_verified(digest):
+            return None
+        try:
+            return self.segments.open(digest, now)
+        except StoreError:
+            if digest in self:
+                return None
+            raise
 
     def whole(self, digest: bytes) -> bytes | None:
         """The segment's bytes if they are in memory, without a copy."""

@@ -41,7 +41,7 @@ class Reader:
     def check(self) -> None:
         """Raise SegmentDamaged if the file was written to since it was verified.
 
-        For those who send from `fileno()`: call it before each turn.
+        For those who send from `fileno()`: call it, or `unchanged`, before each turn.
         """
         if not self.damaged:
             try:
@@ -50,6 +50,14 @@ class Reader:
                 self.damaged = True
         if self.damaged:
             raise SegmentDamaged("a cached segment was changed while it was being served")
+
+    def unchanged(self) -> bool:
+        """Whether `check` finds nothing wrong."""
+        try:
+            self.check()
+        except SegmentDamaged:
+            return False
+        return True
 
     def fileno(self) -> int:
         """The descriptor, for sendfile with explicit offsets. Not to be closed, sought or kept."""

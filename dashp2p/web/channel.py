@@ -185,6 +185,10 @@ class BoundedChannel(HTTPChannel):
         self._patience.wrote(sum(map(len, pieces)))
         HTTPChannel.writeSequence(self, pieces)
 
+    def sent_beside(self, size_bytes: int) -> None:
+        """Bytes went to the socket without passing through the transport."""
+        self._patience.wrote(size_bytes)
+
     def pauseProducing(self) -> None:
         self._patience.paused()
         HTTPChannel.pauseProducing(self)

@@ -1,8 +1,7 @@
 """A part of an open file as a response's body, read as fast as the client takes it.
 
-The one place where origin and peer hand files to the network. `FileBody` reads in chunks and
-writes them to the request; another way to move the bytes (the kernel's sendfile) is another class
-beside it, which `send_file` would choose where the connection allows it.
+`FileBody` lets the kernel send (dashp2p.web.sendfile). What the kernel does not, since the
+connection or the size does not suit it, is read in chunks that are written to the request.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from dashp2p.web.limits import FILE_CHUNK_BYTES
+from dashp2p.web.sendfile import SocketSender, socket_sender
 
 log = Logger()
 
@@ -53,7 +53,8 @@ def send_file(
 
 @implementer(IPushProducer)
 class FileBody:
-    """Reads and writes one chunk after another, until the transport is full or all is out.
+    """Sends by the kernel, then reads and writes one chunk after another, until the transport is
+    full or all is out.
 
     Reads block, for at most a chunk: files are served in the order in which they were written or
     fetched, and are in the page cache or read ahead.
@@ -76,6 +77,7 @@ class FileBody:
         self._paused = False
         self._writing = False
         self._registered = False
+        self._sender: SocketSender | None = None
         self._done: Deferred[Sent] | None = Deferred(lambda _: self._end(whole=False))
 
     def start(self) -> Deferred[Sent]:
@@ -88,8 +90,21 @@ class FileBody:
         self._request.notifyFinish().addErrback(self._client_left)
         self._request.registerProducer(self, True)
         self._registered = True
+        self._sender = socket_sender(
+            self._request,
+            lambda: self._descriptor,
+            self._offset,
+            self._left_bytes,
+            unchanged=self._unchanged,
+            ended=self._kernel_sent,
+        )
         self.resumeProducing()
         return done
+
+    def _kernel_sent(self, size_bytes: int) -> None:
+        self._sender = None
+        self._count(size_bytes)
+        self.resumeProducing()
 
     def pauseProducing(self) -> None:
         """The transport is full."""
@@ -98,8 +113,8 @@ class FileBody:
     def resumeProducing(self) -> None:
         """The transport takes more."""
         self._paused = False
-        if self._writing:  # called from our own write: the loop below goes on
-            return
+        if self._writing or self._sender is not None:
+            return  # called from our own write: the loop below goes on; or the kernel sends
         self._writing = True
         try:
             while not self._paused and self._done is not None:
@@ -128,10 +143,13 @@ class FileBody:
             log.warn("a file changed while it was sent: the response is aborted")
             self._abort()
             return
-        self._offset += len(data)
-        self._left_bytes -= len(data)
-        self._sent_bytes += len(data)
+        self._count(len(data))
         self._request.write(data)
+
+    def _count(self, size_bytes: int) -> None:
+        self._offset += size_bytes
+        self._left_bytes -= size_bytes
+        self._sent_bytes += size_bytes
 
     def _abort(self) -> None:
         request = self._request
@@ -142,6 +160,9 @@ class FileBody:
         done, self._done = self._done, None
         if done is None:
             return
+        if self._sender is not None:
+            self._count(self._sender.stop())
+            self._sender = None
         if self._registered and self._request.channel is not None:
             self._request.unregisterProducer()
         if not done.called:

@@ -33,6 +33,11 @@ MAX_CONNECTIONS_PER_ADDRESS = 64
 FILE_CHUNK_BYTES = 128 * KIB
 """Read from disk and handed to the transport at a time: as much as it sends in one go."""
 
+MIN_SENDFILE_BYTES = 64 * KIB
+"""Smaller bodies go through the transport: one write does for them."""
+SENDFILE_TURN_BYTES = 1024 * KIB
+"""What the kernel may send in one turn, before other connections have theirs."""
+
 MAX_JSON_DEPTH = 16
 MAX_CMCD_CHARS = 4096
 MAX_CMCD_KEYS = 64

@@ -52,6 +52,12 @@ class BoundedRequest(Request):
             self.responseHeaders.removeHeader(b"Content-Length")
         Request.write(self, data)
 
+    def sent_beside(self, size_bytes: int) -> None:
+        """Bytes of the body went to the socket without `write`."""
+        self.sentLength += size_bytes
+        if self.channel is not None:
+            self.channel.sent_beside(size_bytes)
+
     def finish(self) -> None:
         missing = self._missing_bytes()
         if missing and not self._disconnected:
