@@ -72,9 +72,7 @@ def start_nginx(folder: Path, root: Path, port: int) -> Process | None:
     """nginx on a folder; None where it is not installed."""
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
-        print(
-            "nginx is not installed (Debian: apt-get install nginx-light): no rival"
-        )
+        print("nginx is not installed (Debian: apt-get install nginx-light): no rival")
         return None
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, root=root, host=HOST, port=port))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Not blocking: a pipe under a segment's name would otherwise hold the whole daemon.
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -63,20 +63,27 @@ def open_below(root: Path, names: Sequence[str]) -> OpenFile | None:
     the system fails (too many open files, a failing disk). The root is resolved at each call: it
     may be swapped for another while the daemon runs.
     """
+    found = _open_plainly(os.fspath(root), names)
+    if found is not None:
+        return found
     real_root = os.path.realpath(root)
     real = os.path.realpath(os.path.join(real_root, *names))
     if os.path.commonpath((real_root, real)) != real_root or real == real_root:
         return None
-    folder = _open_root(real_root)
+    # Resolved names, opened without following links: whoever puts a link in their place meanwhile
+    # does not lead us out.
+    return _open_plainly(real_root, os.path.relpath(real, real_root).split(os.sep))
+
+
+def _open_plainly(root: str, names: Sequence[str]) -> OpenFile | None:
+    """Open the file of these names, one by one; None where one is a link, or not there at all."""
+    folder = _open_root(root)
     try:
-        # Resolved names, opened one by one without following links: whoever puts a link in their
-        # place meanwhile does not lead us out.
-        *folders, name = os.path.relpath(real, real_root).split(os.sep)
-        for step in folders:
-            inner = os.open(step, _OPEN_FOLDER, dir_fd=folder)
+        for step in names[:-1]:
+            inner = os.open(step, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
-        descriptor = os.open(name, _OPEN_FILE, dir_fd=folder)
+        descriptor = os.open(names[-1], _OPEN_FILE, dir_fd=folder)
     except OSError as error:
         if error.errno in _NOT_THERE:
             return None
@@ -86,12 +93,12 @@ def open_below(root: Path, names: Sequence[str]) -> OpenFile | None:
     return _regular(descriptor)
 
 
-def _open_root(real_root: str) -> int:
+def _open_root(root: str) -> int:
     try:
-        return os.open(real_root, _OPEN_FOLDER)
+        return os.open(root, _OPEN_FOLDER)
     except OSError as error:
         if error.errno in _NOT_THERE:
-            raise RootMissingError(real_root) from error
+            raise RootMissingError(root) from error
         raise
 
 

@@ -16,7 +16,7 @@ from twisted.web.http_headers import Headers
 
 from dashp2p.web.limits import MAX_DISCARDED_BYTES, MAX_PIPELINED_PIECES
 from dashp2p.web.patience import Patience
-from dashp2p.web.unsent import buffered_bytes, unsent_bytes
+from dashp2p.web.unsent import unsent_bytes
 
 if TYPE_CHECKING:
     from dashp2p.web.site import BoundedSite
@@ -172,9 +172,11 @@ class BoundedChannel(HTTPChannel):
             HTTPChannel.requestDone(self, request)
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
-        before = buffered_bytes(self.transport) or 0
-        HTTPChannel.writeHeaders(self, version, code, reason, headers)
-        self._patience.wrote((buffered_bytes(self.transport) or 0) - before)
+        # Twisted hands over some fifty pieces, and looks at each of them.
+        lines = [b"%b %b %b" % (version, code, reason)]
+        for name, values in headers.getAllRawHeaders():
+            lines += [b"%b: %b" % (name, value) for value in values]
+        self.write(b"\r\n".join([*lines, b"", b""]))
 
     def write(self, data: bytes) -> None:
         self._patience.wrote(len(data))
