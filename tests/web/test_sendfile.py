@@ -39,7 +39,7 @@ class SendfileTestCase(TestCase):
     """A file, a site that serves it, and clients with sockets of their own."""
 
     limits = SiteLimits()
-    timeout = 10
+    timeout = 60
 
     def setUp(self) -> None:
         self.data = os.urandom(SIZE)
