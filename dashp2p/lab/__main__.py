@@ -12,8 +12,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from dashp2p.lab import leftovers, netns, page, rows, summary
+from dashp2p.lab import leftovers, netns, rows, summary
 from dashp2p.lab.netns import LabUnavailableError
+from dashp2p.lab.report import page
+from dashp2p.lab.saved import UnreadableRunError
 from dashp2p.lab.scenario import Ablation, Player, Variant
 from dashp2p.lab.selftest import selftest
 from dashp2p.lab.suite import Order, Suite
@@ -36,8 +38,13 @@ examples:
   sudo python -m dashp2p.lab run 1-6 --seeds 5     six scenarios, medians of five runs each
   sudo python -m dashp2p.lab run far --ablate no-lease
   python -m dashp2p.lab run 1 --loopback           without root: only the origin's rate is modelled
+  python -m dashp2p.lab report lab-results/* -o report.html
   python -m dashp2p.lab summary http://127.0.0.1:8001 http://127.0.0.1:8002
 """
+
+
+PAGE_NAME = "index.html"
+REPORT_NAME = "report.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,6 +115,27 @@ def _parser() -> argparse.ArgumentParser:
     paged.add_argument("folder", type=Path, metavar="DIR", help="what --out named")
     paged.set_defaults(command=_page)
 
+    told = commands.add_parser(
+        "report",
+        help="write one page of runs: plots, comparison, what follows",
+        description="Write one HTML page of runs that were measured: what follows from the "
+        "numbers, plain DASH beside dashp2p beside what cannot be beaten, and how it went over "
+        "time. It is one file and needs no network.",
+        epilog="Runs of the same scenario go together: further seeds show the spread, and those "
+        "with --ablate stand beside the whole. Rehearsals on several machines become one crowd.",
+    )
+    told.set_defaults(command=_report)
+    told.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="a folder that run, rehearse or the demo wrote, or a run.json in it",
+    )
+    told.add_argument(
+        "-o", "--out", type=Path, metavar="FILE.html", help=f"(default ./{REPORT_NAME})"
+    )
+
     shown = commands.add_parser("list", help="the scenarios and their targets")
     shown.set_defaults(command=_list)
 
@@ -147,7 +175,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     )
     suite = Suite(order, lambda text: console.print(f"[dim]{text}[/]", highlight=False))
     outcomes = suite.run(lambda outcome: print_outcome(console, outcome))
-    shown = page.write(folder)
+    shown = page.write([folder], folder / PAGE_NAME)
     console.print(f"\nplots: {shown}, JSON and logs beside it", highlight=False)
     good = all(check.good is not False for outcome in outcomes for check in outcome.checks())
     return 0 if good and not any(outcome.failures for outcome in outcomes) else 1
@@ -181,9 +209,19 @@ def _selftest(options: argparse.Namespace, console: Console) -> int:
 
 
 def _page(options: argparse.Namespace, console: Console) -> int:
-    if not any(options.folder.glob("*/outcome.json")):
-        raise LabUnavailableError(f"{options.folder} holds no runs of the lab")
-    console.print(str(page.write(options.folder)), highlight=False)
+    return _write_report([options.folder], options.folder / PAGE_NAME, console)
+
+
+def _report(options: argparse.Namespace, console: Console) -> int:
+    return _write_report(options.runs, options.out or Path(REPORT_NAME), console)
+
+
+def _write_report(runs: Sequence[Path], file: Path, console: Console) -> int:
+    try:
+        written = page.write(runs, file)
+    except (UnreadableRunError, OSError) as error:
+        raise LabUnavailableError(str(error)) from error
+    console.print(str(written), highlight=False, soft_wrap=True)
     return 0
 
 
