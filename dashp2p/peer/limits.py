@@ -49,6 +49,8 @@ INDEX_WAIT_S: Final = 4.0
 MAX_PATH_CHARS: Final = 1024
 MAX_SESSIONS: Final = 64
 MAX_RECORDS: Final = 120
+MAX_SERVED_BY: Final = 30
+"""Neighbours whose bytes an announce tells; the tracker takes as many."""
 MAX_QOE_BYTES: Final = 8 * 1024
 MAX_CMCD_BYTES: Final = 32 * 1024
 """Of one post of players' reports."""

@@ -20,6 +20,8 @@ log = Logger()
 EAGER_DELAYS_S = (0.15, 0.5, 1.0, 2.0, 4.0)
 """A crowd that joins in one second must still find itself."""
 ENOUGH_LINKS = 8
+PEERS_FRESH_S = 20.0
+"""Who has links enough is told of more peers no sooner than this."""
 RETRY_MAX_S = 60.0
 
 
@@ -50,6 +52,7 @@ class Membership:
         upload_bps: int,
         have: Callable[[], int],
         stats: Callable[[], Mapping[str, float]],
+        served_by: Callable[[], Mapping[str, int]],
     ) -> None:
         self.announced_at: float | None = None
         self.reachable: bool | None = None
@@ -65,6 +68,8 @@ class Membership:
         self._upload_bps = upload_bps
         self._have = have
         self._stats = stats
+        self._served_by = served_by
+        self._told_of_peers_at = float("-inf")
         self._timer: IDelayedCall | None = None
         self._job: Deferred[None] | None = None
         self._failures = 0
@@ -80,6 +85,13 @@ class Membership:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
             self._begin("started")
+
+    def sooner(self, interval_s: float) -> None:
+        """Somebody looks at the tracker's dashboard: tell our figures so often."""
+        if self._timer is not None and self._timer.active():
+            delay_s = interval_s * (0.9 + self._rng.random() / 5)
+            if self._timer.getTime() - self._clock.seconds() > interval_s * 1.1:
+                self._timer.reset(delay_s)
 
     async def stop(self) -> None:
         """Tell the tracker that we leave, if it answers soon."""
@@ -137,9 +149,20 @@ class Membership:
             event=event,
             port=self._port,
             private=self._private,
-            wanted=WANTED_LINKS if event != "stopped" else 0,
+            wanted=self._wanted(event),
             upload_bps=self._upload_bps,
             have=self._have(),
             public_key=self._public_key,
             stats=self._stats(),
+            served_by=self._served_by(),
         )
+
+    def _wanted(self, event: str) -> int:
+        """The answer names so many peers. Some 3 KB each time: not for figures alone."""
+        few = len(self._exchange.links) < min(ENOUGH_LINKS, self.swarm_peers - 1)
+        now = self._clock.seconds()
+        fresh = now - self._told_of_peers_at < PEERS_FRESH_S and self.swarm_peers > 0
+        if event == "stopped" or (fresh and not few):
+            return 0
+        self._told_of_peers_at = now
+        return WANTED_LINKS

@@ -288,11 +288,13 @@ class PeerService(Service):
             self.settings.upload_bps or 0,
             lambda: self.node.state.have.bit_count(),
             self.stats.for_announce,
+            self.stats.served_by,
         )
         self._tracker = tracker
         self._membership = self.stats.membership = membership
         tracker.named = self.exchange.dial
         tracker.forgotten = membership.again_soon
+        tracker.hurried = membership.sooner
         await membership.start()
         self._want_index()
 

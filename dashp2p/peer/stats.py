@@ -8,6 +8,7 @@ from typing import Any
 from attrs import asdict, define
 
 from dashp2p.peer.engine import Engine
+from dashp2p.peer.limits import MAX_SERVED_BY
 from dashp2p.peer.membership import Membership
 from dashp2p.peer.presentation import Presentation
 from dashp2p.peer.sessions import Sessions
@@ -134,7 +135,33 @@ class Stats:
         }
         figures["neighbours"] = float(len(self.engine.exchange.links))
         figures["uptime_s"] = round(self.engine.uptime_s, 1)
+        figures.update(self._of_players())
         return figures
+
+    def _of_players(self) -> dict[str, float]:
+        """How the players here fare: gauges of those seen lately, and totals of all."""
+        active = self.sessions.active(self.engine.now)
+        rates = [float(one.bitrate_bps) for one in active if one.bitrate_bps]
+        buffers = [one.buffer_s for one in active if one.buffer_s is not None]
+        totals = self.sessions.totals
+        return {
+            "viewers": float(len(active)),
+            "bitrate_bps": float(round(sum(rates) / len(rates))) if rates else 0.0,
+            "buffer_s": float(round(min(buffers), 1)) if buffers else 0.0,
+            "player_stalls_total": float(totals["stalls"]),
+            "player_stalled_ms_total": float(round(totals["stalled_s"] * 1000)),
+            "player_played_ms_total": float(round(totals["played_s"] * 1000)),
+        }
+
+    def served_by(self) -> dict[str, int]:
+        """Bytes received from neighbours, by the first 16 hex digits of their ids; the most."""
+        received = [
+            (neighbour.received_bytes, peer_id)
+            for peer_id, neighbour in self.engine.node.state.neighbours.items()
+            if neighbour.received_bytes
+        ]
+        most = sorted(received, reverse=True)[:MAX_SERVED_BY]
+        return {peer_id.hex()[:16]: count for count, peer_id in most}
 
     def families(self) -> list[Family | Histogram]:
         """What /metrics shows."""

@@ -52,6 +52,8 @@ class TrackerClient:
     ) -> None:
         self.named: Callable[[tuple[Address, ...]], None] = lambda addresses: None
         """Hears where leaders and holders are that a lease answer names."""
+        self.hurried: Callable[[float], None] = lambda interval_s: None
+        """Hears how often to announce while somebody looks at the tracker's dashboard."""
         self.forgotten: Callable[[], None] = lambda: None
         """Hears that the tracker does not know this peer (any more)."""
         self._base_url = base_url.rstrip("/")
@@ -71,6 +73,7 @@ class TrackerClient:
         have: int,
         public_key: bytes,
         stats: Mapping[str, float],
+        served_by: Mapping[str, int],
     ) -> Announced:
         """Tell where we listen and learn of others. Raises TrackerError."""
         answer = await self._post(
@@ -87,6 +90,7 @@ class TrackerClient:
                 "upload_bps": upload_bps,
                 "have": have,
                 "stats": dict(stats),
+                "served_by": dict(served_by),
             },
         )
         try:
@@ -120,6 +124,9 @@ class TrackerClient:
             raise TrackerError("the tracker answered for other segments")
         if named:
             self.named(named)
+        interval_s = answer.get("interval_s")
+        if isinstance(interval_s, float):
+            self.hurried(_interval_s(interval_s))
         if answer.get("announce") is True:
             self.forgotten()
         return grants
@@ -181,12 +188,16 @@ def _held(held: Held, with_blocks: bool = False) -> dict[str, int]:
 def _read_announced(answer: Mapping[str, Any]) -> Announced:
     ticket = answer.get("ticket")
     return Announced(
-        interval_s=min(600.0, max(1.0, float(answer["interval_s"]))),
+        interval_s=_interval_s(float(answer["interval_s"])),
         swarm_peers=int(answer.get("swarm_peers", 0)),
         address=str(answer.get("address", ""))[:64],
         peers=tuple(_read_peer(item) for item in answer["peers"][:MAX_PEERS_TAKEN]),
         ticket=ticket if isinstance(ticket, str) else None,
     )
+
+
+def _interval_s(told: float) -> float:
+    return min(600.0, max(1.0, told))
 
 
 def _read_peer(item: Mapping[str, Any]) -> Address:

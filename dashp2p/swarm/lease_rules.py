@@ -127,6 +127,10 @@ class LeaseCounts:
     """Grants of a part because the asker's uplink is narrow."""
     fenced: int = 0
     """Progress, completions and releases under an epoch that the sender does not hold."""
+    fetched_bytes: int = 0
+    """What fulfilled leases weighed: what left the origin under a lease."""
+    distinct_bytes: int = 0
+    """The same, each byte of a segment once: what had to leave the origin."""
 
 
 def first_run(wanted: int, blocked: int) -> tuple[int, int]:

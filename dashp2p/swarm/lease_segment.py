@@ -65,6 +65,17 @@ class SegmentLeases:
     lost: int = 0
     """Blocks that an expired lease left and nobody has taken over."""
     lost_by: bytes = b""
+    size_bytes: int = 0
+    """By the word of who asked first; 0 while nobody did."""
+    fetched_bytes: int = 0
+    """What the fulfilled leases on it weighed."""
+    takeovers: int = 0
+
+    def fetched(self, lease: Lease) -> int:
+        """A lease was fulfilled; returns how much of it was fetched for the first time."""
+        before = min(self.fetched_bytes, self.size_bytes)
+        self.fetched_bytes += lease.size_bytes
+        return min(self.fetched_bytes, self.size_bytes) - before
 
     @property
     def latest_part_at(self) -> float:

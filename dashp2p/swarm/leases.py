@@ -20,6 +20,7 @@ one segment by at most `longest_life_s`, and waiting peers may hedge after `hedg
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from math import ceil
 
 from attrs import define, field
@@ -81,6 +82,7 @@ class LeaseTable:
         """Grant, or say where else. `upload_bps` is the asker's uplink, 0 where unknown."""
         self.expire(now)
         segment = self._touch(want.segment, now, want.path)
+        segment.size_bytes = segment.size_bytes or want.size_bytes
         wanted = self._lacks(segment, peer, want)
         segment.demote(want.refused)
         others = segment.not_of(peer)
@@ -126,6 +128,8 @@ class LeaseTable:
             self._end(segment, lease)
             self._ratings.fulfilled(peer)
             self.counts.fulfilled += 1
+            self.counts.fetched_bytes += lease.size_bytes
+            self.counts.distinct_bytes += segment.fetched(lease)
             blocks = lease.would_hold
         elif epoch in segment.ended and segment.ended[epoch][0] == peer:
             blocks = segment.ended[epoch][1]
@@ -184,6 +188,11 @@ class LeaseTable:
     def position_of(self, path: str) -> int | None:
         """The position that peers gave this path; informative, for people who ask."""
         return self._positions.get(path)
+
+    def latest(self, most: int, now: float) -> list[SegmentLeases]:
+        """The segments that peers asked for or told of last, the latest first; to be read only."""
+        self.expire(now)
+        return list(islice(reversed(self._segments.values()), most))
 
     def whereabouts(self, position: int, now: float) -> Elsewhere | None:
         """Leader and holders of a segment, None for one that nobody asked for."""
@@ -338,7 +347,9 @@ class LeaseTable:
         self.counts.granted += 1
         self.counts.hedges += lease.hedge
         if not lease.hedge and lease.mask & segment.lost:
-            self.counts.takeovers += segment.lost_by != lease.peer
+            taken_over = segment.lost_by != lease.peer
+            self.counts.takeovers += taken_over
+            segment.takeovers += taken_over
             segment.lost &= ~lease.mask
 
     def _remove(self, segment: SegmentLeases, lease: Lease) -> None:

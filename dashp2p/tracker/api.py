@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -47,6 +47,8 @@ class TrackerApi:
     lease_calls: int = field(default=0, init=False)
     refused: Counter[int] = field(factory=Counter, init=False)
     """Calls not served, by HTTP status."""
+    watched_interval_s: float | None = field(default=None, init=False)
+    """How often peers are to announce themselves while somebody looks at the dashboard."""
     _logged: Rates[str] = field(factory=lambda: Rates(10.0, 6, 16), init=False)
     _running: set[Deferred[None]] = field(factory=set, init=False)
 
@@ -68,6 +70,9 @@ class TrackerApi:
             log.info("a swarm begins: {swarm}", swarm=announce.swarm.hex())
         if dials and reached is None:
             self.dialback.check(public, at.site, partial(self._dialled, announce, at))
+        watched_s = self.watched_interval_s
+        if watched_s is not None and watched_s < welcome.interval_s:
+            welcome = evolve(welcome, interval_s=watched_s)
         return _welcome_json(welcome, at)
 
     async def lease(self, body: bytes, host: str) -> bytes:
@@ -78,7 +83,7 @@ class TrackerApi:
         _pace(self.leases_of_peer.take((call.swarm, call.peer), now))
         answer = await self.registry.lease(call, at, now)
         self.lease_calls += 1
-        return _lease_json(answer)
+        return _lease_json(answer, self.watched_interval_s)
 
     def count_refused(self, status: int) -> None:
         """A call was not served."""
@@ -131,13 +136,14 @@ def _welcome_json(welcome: Welcome, at: Whereabouts) -> bytes:
     )
 
 
-def _lease_json(answer: LeaseAnswer) -> bytes:
+def _lease_json(answer: LeaseAnswer, watched_interval_s: float | None) -> bytes:
     leases = json.dumps([_lease_fields(each) for each in answer.answers], separators=(",", ":"))
     peers = b",".join([peer.to_json() for peer in answer.peers])
-    return b'{"v":1,"leases":%s,"peers":[%s]%s}' % (
+    return b'{"v":1,"leases":%s,"peers":[%s]%s%s}' % (
         leases.encode("ascii"),
         peers,
         b',"announce":true' if answer.unannounced else b"",
+        b"" if watched_interval_s is None else b',"interval_s":%.1f' % watched_interval_s,
     )
 
 

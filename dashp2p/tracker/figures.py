@@ -19,7 +19,7 @@ async def holders_fields(api: TrackerApi, arguments: Arguments) -> dict[str, obj
     key = _argument(arguments, b"segment")
     if not key:
         raise Refused("name the segment, as in /tracker?segment=chunk_0_1.m4s or ?segment=5")
-    holdings = await api.registry.holding(key, _swarm(arguments), api.seconds())
+    holdings = await api.registry.holding(key, swarm_argument(arguments), api.seconds())
     first = holdings[0] if holdings else Holding(b"", 0, None, 0, ())
     return {
         "v": 1,
@@ -35,7 +35,7 @@ async def holders_fields(api: TrackerApi, arguments: Arguments) -> dict[str, obj
 
 async def swarms_fields(api: TrackerApi, arguments: Arguments) -> dict[str, object]:
     """All swarms; with ?swarm=ID that one alone, and its peers."""
-    named = _swarm(arguments)
+    named = swarm_argument(arguments)
     now = api.seconds()
     found = await api.registry.swarms(now)
     swarms = [swarm_fields(each) for each in found if named in (None, each.swarm)]
@@ -73,7 +73,7 @@ def _argument(arguments: Arguments, name: bytes) -> str | None:
     return text
 
 
-def _swarm(arguments: Arguments) -> bytes | None:
+def swarm_argument(arguments: Arguments) -> bytes | None:
     text = _argument(arguments, b"swarm")
     return None if text is None else hex_32(text, "swarm")
 

@@ -21,6 +21,8 @@ MAX_STATS: Final = 32
 MAX_STAT_NAME_CHARS: Final = 40
 MAX_STAT: Final = 2**53
 """Beyond this a JSON number is no longer exact, and no viewer has so many bytes."""
+MAX_SERVED_BY: Final = 30
+"""Neighbours whose bytes a peer tells with an announce."""
 MAX_TOTALS: Final = 32
 """Names summed over a swarm."""
 
@@ -60,8 +62,12 @@ TTL_INTERVALS: Final = 2.5
 
 ANNOUNCES_BURST: Final = 8
 """A peer's first announces come after 0, 1, 2 and 4 s, twice if it is started anew."""
-ANNOUNCE_EVERY_S: Final = 5.0
+ANNOUNCE_EVERY_S: Final = 4.0
 """How often it may announce in the long run."""
+WATCHED_INTERVAL_S: Final = 5.0
+"""How often peers announce while somebody looks at the dashboard ..."""
+WATCHED_ANNOUNCES_PER_S: Final = 100.0
+"""... as far as this is not passed: a large swarm's figures are fresh enough without."""
 LEASES_BURST: Final = 100
 LEASES_EVERY_S: Final = 0.05
 ADDRESS_EVERY_S: Final = 0.01
@@ -83,5 +89,16 @@ REACHED_FOR_S: Final = 600.0
 UNREACHED_FOR_S: Final = 60.0
 
 MAX_CONNECTIONS: Final = 20_000
+MAX_STREAMS: Final = 64
+MAX_STREAMS_PER_ADDRESS: Final = 4
+"""Dashboards that are sent their figures. Browsers open six connections to a host: with more
+streams than this, pages in other tabs could no longer be loaded. Others ask by themselves."""
+MAX_SHOWN_SWARMS: Final = 50
+MAX_SHOWN_PEERS: Final = 200
+MAX_SHOWN_SEGMENTS: Final = 120
+HISTORY_EVERY_S: Final = 10.0
+HISTORY_POINTS: Final = 360
+HISTORY_SWARMS: Final = 8
+"""The largest ones' last hour is kept."""
 MAX_QUERY_CHARS: Final = 512
 """Of GET /tracker's key."""

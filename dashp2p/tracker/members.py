@@ -48,6 +48,7 @@ class Member:
     upload_bps: int = 0
     have: int = 0
     stats: dict[str, float] = field(factory=dict)
+    served_by: dict[str, int] = field(factory=dict)
     reached: bool | None = None
     """Whether its public address answered when it was dialled; None while that is not known."""
     announced_at: float = 0.0

@@ -18,6 +18,7 @@ from dashp2p.tracker.registry import (
     Holding,
     LeaseAnswer,
     PeerSummary,
+    SegmentSummary,
     SwarmSummary,
     Welcome,
 )
@@ -52,6 +53,8 @@ class _Swarm:
     leases: LeaseTable
     members: Members = field(factory=Members)
     totals: dict[str, float] = field(factory=dict)
+    earlier_bytes: float = 0.0
+    """What peers had fetched from the origin before this tracker knew them."""
 
 
 @define(eq=False)
@@ -139,6 +142,8 @@ class MemoryRegistry:
         before = {} if member is None or announce.event is Event.STARTED else member.stats
         if announce.stats:
             self._count(swarm, before, announce.stats)
+            if not before:
+                swarm.earlier_bytes += max(0.0, announce.stats.get("origin_bytes", 0.0))
         place = (at, announce.port, announce.private)
         known = member is not None and member.announced
         if not known or member is None or (member.at, member.port, member.private) != place:
@@ -151,6 +156,7 @@ class MemoryRegistry:
         member.upload_bps = announce.upload_bps
         member.have = announce.have
         member.stats = announce.stats or member.stats
+        member.served_by = announce.served_by
         member.announced_at = now
         return member
 
@@ -235,6 +241,7 @@ class MemoryRegistry:
             "leases": table.live_leases,
             "segments_held": table.segments_held,
             "origin_bps": round(table.rate_bps),
+            "egress_bytes": max(0.0, swarm.totals.get("origin_bytes", 0.0) - swarm.earlier_bytes),
             **asdict(table.counts),
         }
         return SwarmSummary(swarm.swarm, size, figures, dict(swarm.totals))
@@ -249,9 +256,27 @@ class MemoryRegistry:
                 member.have,
                 member.upload_bps,
                 dict(member.stats),
+                dict(member.served_by),
             )
             for each in self._named(swarm)
             for member in reversed(each.members.by_peer.values())
+        ]
+
+    async def segments(self, swarm: bytes, now: float, most: int) -> list[SegmentSummary]:
+        self._expire(now)
+        return [
+            SegmentSummary(
+                segment.position,
+                segment.path,
+                segment.size_bytes,
+                segment.fetched_bytes,
+                len(segment.holders),
+                tuple(lease.peer for lease in segment.leases.values()),
+                max(segment.leases, default=segment.epoch),
+                segment.takeovers,
+            )
+            for each in self._named(swarm)
+            for segment in each.leases.latest(most, now)
         ]
 
     async def counters(self, now: float) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 
-from attrs import frozen
+from attrs import field, frozen
 
 from dashp2p.swarm.leases import Want
 from dashp2p.tracker import limits
@@ -25,6 +25,7 @@ from dashp2p.tracker.fields import (
     text,
 )
 
+_SHORT_ID = re.compile(r"[0-9a-f]{16}")
 _STAT_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -52,6 +53,8 @@ class Announce:
     """Segments that it holds."""
     stats: dict[str, float]
     ticket_key: bytes | None
+    served_by: dict[str, int] = field(factory=dict)
+    """Bytes received, by the first 16 hex digits of the neighbours' ids."""
 
 
 @frozen
@@ -112,6 +115,7 @@ def read_announce(body: bytes) -> Announce:
         have=integer(fields, "have", 0, limits.MAX_SEGMENT + 1, 0),
         stats=_stats(fields),
         ticket_key=None if ticket_key is None else hex_32(ticket_key, "ticket_key"),
+        served_by=_served_by(fields),
     )
 
 
@@ -146,6 +150,19 @@ def _stats(fields: Fields) -> dict[str, float]:
             raise Refused('name each of "stats" with up to 40 of a-z, 0-9 and _')
         number(value, "stats", limits.MAX_STAT)
     return stats
+
+
+def _served_by(fields: Fields) -> dict[str, int]:
+    served_by = fields.get("served_by")
+    if served_by is None:
+        return {}
+    if type(served_by) is not dict or len(served_by) > limits.MAX_SERVED_BY:
+        raise Refused(f'send "served_by" as an object of at most {limits.MAX_SERVED_BY} numbers')
+    for name in served_by:
+        if not _SHORT_ID.fullmatch(name):
+            raise Refused('name each of "served_by" with 16 lower-case hex digits')
+        integer(served_by, name, 0, limits.MAX_STAT)
+    return served_by
 
 
 def read_lease(body: bytes) -> LeaseCall:

@@ -73,6 +73,25 @@ class PeerSummary:
     have: int
     upload_bps: int
     stats: dict[str, float]
+    served_by: dict[str, int]
+    """Bytes that it received, by the first 16 hex digits of who sent them."""
+
+
+@frozen
+class SegmentSummary:
+    """A segment as the leases show it."""
+
+    position: int
+    path: str | None
+    size_bytes: int
+    """0: unknown."""
+    fetched_bytes: int
+    """What left the origin for it under leases."""
+    holders: int
+    leaders: tuple[bytes, ...]
+    """Who fetches some of it now."""
+    epoch: int
+    takeovers: int
 
 
 class Registry(Protocol):
@@ -103,6 +122,9 @@ class Registry(Protocol):
 
     async def peers(self, swarm: bytes, now: float) -> list[PeerSummary]:
         """The peers of a swarm, the latest first; empty where there is no such swarm."""
+
+    async def segments(self, swarm: bytes, now: float, most: int) -> list[SegmentSummary]:
+        """The segments of a swarm that peers asked for or told of last, the latest first."""
 
     async def counters(self, now: float) -> dict[str, float]:
         """Gauges and counters over all swarms, those that are gone included."""

@@ -1,7 +1,8 @@
 """The tracker's routes, on plain resources: Klein alone would cost half of what a call may take.
 
-/announce, /lease, /healthz and /readyz answer everyone. /, /tracker, /swarms and /metrics tell
-about viewers: they answer this machine, and others on the --admin listener only.
+/announce, /lease, /healthz and /readyz answer everyone. The dashboard (/, /ui, /live), /tracker,
+/swarms and /metrics tell about viewers: they answer this machine, and others on the --admin
+listener only.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from dashp2p.tracker import limits
 from dashp2p.tracker.api import TrackerApi
+from dashp2p.tracker.dashboard import DASHBOARD, FileResource, FilesResource, dashboard_files
 from dashp2p.tracker.errors import Refused
-from dashp2p.tracker.figures import collect, holders_fields, swarms_fields
-from dashp2p.tracker.page import StatusPage
+from dashp2p.tracker.figures import collect, holders_fields, swarm_argument, swarms_fields
+from dashp2p.tracker.streams import Streams
 from dashp2p.web.health import HealthResource, ReadyResource, Reasons
 from dashp2p.web.json import ErrorResource, error_body, json_body, not_allowed
 from dashp2p.web.metrics import Collect, Metrics, metrics_body
@@ -28,7 +30,8 @@ from dashp2p.web.private import PrivateResource
 
 log = Logger()
 
-Answering = Callable[[Request], Awaitable[bytes]]
+Answering = Callable[[Request], Awaitable[bytes | None]]
+"""None: the response goes on, and ends by itself."""
 
 
 class Answer(Resource):
@@ -63,6 +66,8 @@ class Answer(Resource):
             self._refused(500)
             request.processingFailed(Failure())
             return
+        if body is None:
+            return
         request.setHeader(b"Content-Length", b"%d" % len(body))
         if request.method != b"HEAD":
             request.write(body)
@@ -78,9 +83,12 @@ def _refusal(request: Request, refused: Refused) -> bytes:
 class Root(Resource):
     """All routes of the tracker."""
 
-    def __init__(self, api: TrackerApi, ready: Reasons, *collectors: Collect) -> None:
+    def __init__(
+        self, api: TrackerApi, streams: Streams, ready: Reasons, *collectors: Collect
+    ) -> None:
         Resource.__init__(self)
         self._api = api
+        self._streams = streams
         self._figures: dict[str, float] = {}
         self._metrics = Metrics(lambda: collect(self._api, self._figures), *collectors)
         self._put(b"announce", b"POST", self._announce)
@@ -90,7 +98,10 @@ class Root(Resource):
         self._put(b"tracker", b"GET", self._tracker, private=True)
         self._put(b"swarms", b"GET", self._swarms, private=True)
         self._put(b"metrics", b"GET", self._metrics_text, private=True)
-        self._put(b"", b"GET", StatusPage(api).render, private=True)
+        self._put(b"live", b"GET", self._live, private=True)
+        files = dashboard_files()
+        self.putChild(b"", PrivateResource(FileResource(files[DASHBOARD])))
+        self.putChild(b"ui", PrivateResource(FilesResource(files)))
 
     def _put(self, name: bytes, method: bytes, answer: Answering, *, private: bool = False) -> None:
         resource = Answer(method, answer, self._api.count_refused)
@@ -115,6 +126,16 @@ class Root(Resource):
 
     async def _swarms(self, request: Request) -> bytes:
         return json_body(request, await swarms_fields(self._api, request.args or {}))
+
+    async def _live(self, request: Request) -> bytes | None:
+        arguments = request.args or {}
+        swarm = swarm_argument(arguments)
+        if b"once" in arguments or request.method == b"HEAD":
+            request.setHeader(b"Cache-Control", b"no-store")
+            body = await self._streams.once(swarm, with_history=b"history" in arguments)
+            return _as_json(request, body)
+        await self._streams.begin(request, swarm)
+        return None
 
     async def _metrics_text(self, request: Request) -> bytes:
         self._figures = await self._api.registry.counters(self._api.seconds())

@@ -19,8 +19,10 @@ from dashp2p.tracker import limits
 from dashp2p.tracker.addresses import HostPort
 from dashp2p.tracker.api import TrackerApi
 from dashp2p.tracker.dialback import Dial, DialBack
+from dashp2p.tracker.live import Live
 from dashp2p.tracker.memory import MemoryRegistry, RegistryRules
 from dashp2p.tracker.resources import Root
+from dashp2p.tracker.streams import SEND_EVERY_S, Streams, send_all
 from dashp2p.web.hosts import AdminGuard
 from dashp2p.web.limits import SiteLimits
 from dashp2p.web.listener import HttpListener
@@ -83,7 +85,8 @@ class TrackerService(MultiService):
                 1 / config.calls_per_address, limits.ADDRESS_BURST, limits.MAX_BUCKETS
             ),
         )
-        self.root = Root(self.api, self.reasons, self._connections)
+        self.streams = Streams(Live(self.api))
+        self.root = Root(self.api, self.streams, self.reasons, self._connections)
         site_limits = SiteLimits(
             body_bytes=limits.MAX_LEASE_BYTES,
             connections=limits.MAX_CONNECTIONS,
@@ -104,9 +107,13 @@ class TrackerService(MultiService):
                 )
                 self.listeners.append(HttpListener(option, where, site, reactor, DRAIN_S))
                 Service.setServiceParent(self.listeners[-1], self)
-        timer = TimerService(EXPIRE_EVERY_S, self._tick)
-        timer.clock = reactor
-        Service.setServiceParent(timer, self)
+        for every_s, work in (
+            (EXPIRE_EVERY_S, self._tick),
+            (SEND_EVERY_S, lambda: send_all(self.streams)),
+        ):
+            timer = TimerService(every_s, work)
+            timer.clock = reactor
+            Service.setServiceParent(timer, self)
 
     def stopService(self) -> Deferred[None]:
         """Not ready; listen no more; let calls end; give up what is under way."""
@@ -114,6 +121,7 @@ class TrackerService(MultiService):
 
     async def _stop(self) -> None:
         self._stopping = True
+        self.streams.stop()
         await maybeDeferred(MultiService.stopService, self)
         self.api.stop()
 

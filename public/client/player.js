@@ -178,8 +178,7 @@ export class Player extends EventTarget {
 
 /**
  * Heeds CMSD `mb`, the highest bitrate worth asking for, in dash.js's stead: its own `applyMb` (5.2)
- * throws and ignores `mb` while there is no audio track, takes the audio's bitrate off a figure that
- * CTA-5006 gives for one track, and ignores an `mb` below the lowest rung.
+ * throws and ignores `mb` while there is no audio track, and ignores an `mb` below the lowest rung.
  */
 class MaximumBitrate {
   #dash;

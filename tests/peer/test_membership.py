@@ -62,6 +62,7 @@ class MembershipTestCase(SynchronousTestCase):
             20_000_000,
             lambda: 7,
             lambda: {"uptime_s": 1.0},
+            lambda: {"ab" * 8: 7},
         )
 
     def tearDown(self) -> None:
@@ -111,6 +112,41 @@ class MembershipTestCase(SynchronousTestCase):
         self.network.listen("127.0.0.2", port, other)
         self.addCleanup(other.close)
         return Address(id_of(name), "127.0.0.2", port)
+
+
+class WatchedTests(MembershipTestCase):
+    """Somebody looks at the tracker's dashboard."""
+
+    def setUp(self) -> None:
+        MembershipTestCase.setUp(self)
+        self.peers = [self.neighbour(f"n{number}", 5000 + number) for number in range(1)]
+        self.start(20.0)  # beyond the eager first seconds
+        self.calls.clear()
+        self.times.clear()
+
+    def test_it_announces_as_soon_as_it_is_asked_to(self) -> None:
+        self.membership.sooner(5.0)
+        advance(self.clock, 6.0)
+        self.assertEqual(len(self.times), 1)
+
+    def test_to_be_asked_again_and_again_does_not_put_it_off(self) -> None:
+        for _ in range(8):
+            self.membership.sooner(5.0)
+            advance(self.clock, 1.0)
+        self.assertEqual(len(self.times), 1)
+
+    def test_figures_alone_ask_for_no_peers(self) -> None:
+        self.membership.sooner(5.0)
+        advance(self.clock, 6.0)
+        self.membership.sooner(5.0)
+        advance(self.clock, 6.0)
+        self.assertEqual([call["wanted"] for call in self.calls], [30, 0])
+
+    def test_after_the_end_it_is_not_hurried(self) -> None:
+        Deferred.fromCoroutine(self.membership.stop())
+        self.membership.sooner(5.0)
+        advance(self.clock, 20.0)
+        self.assertEqual(self.events, ["stopped"])
 
 
 class CalmTests(MembershipTestCase):

@@ -83,6 +83,7 @@ class TrackerTestCase(SynchronousTestCase):
                 have=3,
                 public_key=b"k" * 32,
                 stats={"peers_bytes": 5.0},
+                served_by={"ab" * 8: 7},
             )
         )
 
@@ -137,6 +138,7 @@ class AnnounceTests(TrackerTestCase):
                 "upload_bps": 20_000_000,
                 "have": 3,
                 "stats": {"peers_bytes": 5.0},
+                "served_by": {"abababababababab": 7},
             },
         )
 

@@ -121,7 +121,7 @@ class PaceTests(TrackerCase):
         for _ in range(limits.ANNOUNCES_BURST):
             self.tracker.announce(1)
         answer = self.tracker.post("/announce", announce_fields(1))
-        self.assertEqual((answer.code, answer.headers["retry-after"]), (429, "5"))
+        self.assertEqual((answer.code, answer.headers["retry-after"]), (429, "4"))
         self.assertIn("Retry-After", json.loads(answer.body)["error"])
         self.tracker.announce(2)
         self.tracker.clock.advance(5.0)
