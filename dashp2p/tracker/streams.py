@@ -2,7 +2,7 @@
 
 A stream begins with a document that holds the last hour and goes on with one each two seconds
 (WHATWG HTML, 9.2). Who cannot have a stream (too many from one address) gets 503 and asks for
-/live?once instead.
+/live?once=1 instead.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Streams:
         crowded = self._by_site[site] >= limits.MAX_STREAMS_PER_ADDRESS
         if crowded or len(self._streams) >= limits.MAX_STREAMS:
             self.refused += 1
-            raise Refused("too many pages listen: ask for /live?once instead", 503)
+            raise Refused("too many pages listen: ask for /live?once=1 instead", 503)
         stream = Stream(request, swarm, site, self._ended)
         self._streams[stream] = None
         self._by_site[site] += 1

@@ -344,20 +344,6 @@ class QuestionTests(TrackerCase):
         none = self.tracker.get(f"/swarms?swarm={OTHER_SWARM.hex()}")
         self.assertEqual(json.loads(none.body)["swarms"], [])
 
-    def test_the_page_shows_the_swarms_and_needs_no_script(self) -> None:
-        answer = self.tracker.get("/")
-        self.assertEqual(answer.headers["content-type"], "text/html; charset=utf-8")
-        page = answer.body.decode()
-        self.assertIn("2 peers in 1 swarm.", page)
-        self.assertIn(SWARM.hex()[:12], page)
-        self.assertIn("<td>2.0 MB</td>", page)
-        self.assertNotIn("<script", page)
-        self.assertNotIn("$", page)
-        self.assertNotIn("127.0.0.1", page)
-
-    def test_the_page_of_an_empty_tracker_says_so(self) -> None:
-        self.assertIn(b"No peer has announced itself yet.", Tracker().get("/").body)
-
     def test_the_metrics_are_prometheus_text(self) -> None:
         self.tracker.post("/announce", {})
         text = self.tracker.get("/metrics").body.decode()
@@ -377,7 +363,7 @@ class QuestionTests(TrackerCase):
         self.assertEqual({name.removesuffix("_created") for name in used}, names)
 
     def test_what_tells_about_viewers_answers_this_machine_only(self) -> None:
-        for path in ("/", "/swarms", "/tracker?segment=7", "/metrics"):
+        for path in ("/", "/swarms", "/tracker?segment=7", "/metrics", "/live?once=1"):
             self.assertEqual(self.tracker.get(path).code, 200, path)
             self.assertEqual(self.tracker.get(path, host=OUTSIDE).code, 403, path)
             self.assertEqual(self.tracker.get(path, host="10.0.0.5").code, 403, path)

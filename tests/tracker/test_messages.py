@@ -122,6 +122,24 @@ class AnnounceTests(MessageCase):
         for bad in ("10.0.0.5:4001", [4001], ["host:4001"], ["1" * 100], {"a": 1}, [None]):
             self.assertIn('"private"', self.refuse(private=bad))
 
+    def test_who_served_is_a_few_ids_with_counts(self) -> None:
+        most = {f"{n:016x}": n for n in range(limits.MAX_SERVED_BY)}
+        self.assertEqual(self.read(served_by=most).served_by, most)
+        self.assertEqual(self.read().served_by, {})
+        refused: tuple[object, ...] = (
+            {f"{n:016x}": n for n in range(limits.MAX_SERVED_BY + 1)},
+            {"ab": 1},
+            {"AB" * 8: 1},
+            {"ab" * 8: -1},
+            {"ab" * 8: 1.5},
+            {"ab" * 8: True},
+            {"ab" * 8: 2**53 + 1},
+            [],
+            "x",
+        )
+        for bad in refused:
+            self.assertRaises(Refused, self.read, served_by=bad)
+
     def test_stats_are_a_few_named_finite_numbers(self) -> None:
         self.read(stats={f"name_{n}": n for n in range(limits.MAX_STATS)})
         for bad in (

@@ -104,10 +104,10 @@ export class Feed extends EventTarget {
     clearTimeout(this.#timer);
     if (!this.#running) return;
     const named = this.#swarm === null ? "" : `&swarm=${this.#swarm}`;
-    const past = this.#last === null ? "&history" : "";
+    const past = this.#last === null ? "&history=1" : "";
     let found = null;
     try {
-      const answer = await fetch(`/live?once${past}${named}`, { signal: AbortSignal.timeout(POLL_MS) });
+      const answer = await fetch(`/live?once=1${past}${named}`, { signal: AbortSignal.timeout(POLL_MS) });
       if (answer.ok) found = await answer.json();
     } catch {
       found = null; // Refused, late or no JSON: the silence is told when it has lasted.

@@ -4,10 +4,10 @@ import * as format from "./format.js";
 
 const SIZE = 640;
 const CENTRE = SIZE / 2;
-const RADIUS = 238;
+const RADIUS = 224;
 const MOST_PEERS = 60;
 const MOST_LINES = 400;
-const WIDEST = 9;
+const WIDEST = 8;
 const NAMED = 5;
 const ARROWS_UP_TO = 12;
 const SVG = "http://www.w3.org/2000/svg";
@@ -112,6 +112,7 @@ export class Graph extends EventTarget {
         y,
         "dominant-baseline": "central",
         "text-anchor": turned ? "end" : "start",
+        "font-size": Math.max(11, Math.min(17, 400 / count)),
         transform: `rotate(${degrees} ${x} ${y})`,
       }, shortId(member.peer)));
     node.addEventListener("click", () => { this.#at = at; this.#choose(member.peer); });
@@ -148,7 +149,8 @@ export class Graph extends EventTarget {
   #line({ from, to, bytes }, most, chosen) {
     const count = this.#members.length;
     const [a, b] = [place(from, count), place(to, count)];
-    const width = Math.max(0.7, WIDEST * Math.sqrt(bytes / most));
+    const widest = Math.max(2.5, WIDEST * Math.min(1, ARROWS_UP_TO / count));
+    const width = Math.max(0.7, widest * Math.sqrt(bytes / most));
     // Bent towards the middle, and there and back on either side of it.
     const [dx, dy] = [b.x - a.x, b.y - a.y];
     const [midX, midY] = [(a.x + b.x) / 2, (a.y + b.y) / 2];

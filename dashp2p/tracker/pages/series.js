@@ -79,12 +79,20 @@ class Chart {
   }
 }
 
+/** As clocks on walls show it; with seconds where the chart is narrower than some minutes. */
+function clockTimes(u, splits) {
+  const { min, max } = u.scales.x;
+  const second = max - min < 240 ? "2-digit" : undefined;
+  const asTime = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second, hourCycle: "h23" });
+  return splits.map((split) => asTime.format(new Date(split * 1000)));
+}
+
 function axes(right) {
   const line = { stroke: colour("line"), width: 1 };
   const common = { stroke: colour("muted"), font: FONT, ticks: { show: false }, grid: line };
   const value = { ...common, size: 40, gap: 4, space: 32 };
   return [
-    { ...common, size: 24, gap: 4, space: 70, grid: { show: false } },
+    { ...common, size: 24, gap: 4, space: 70, grid: { show: false }, values: clockTimes },
     value,
     ...(right ? [{ ...value, scale: right, side: 1, grid: { show: false } }] : []),
   ];
