@@ -40,13 +40,14 @@ from dashp2p.peer.tracker_client import TrackerClient
 from dashp2p.store.blockstore import BlockStore
 from dashp2p.store.errors import StoreError
 from dashp2p.store.fakedisk import FakeDisk as FakeDisk
+from dashp2p.store.limits import MEMORY_CACHE_BYTES
 from dashp2p.store.segments import SegmentStore
 from dashp2p.swarm.commands import CallTracker
 from dashp2p.swarm.leading import Grant
 from dashp2p.swarm.node import Node
 from dashp2p.swarm.policy import Policy
 from dashp2p.tracker.api import TrackerApi
-from dashp2p.tracker.dialback import DialBack
+from dashp2p.tracker.dialback import Dial, DialBack
 from dashp2p.tracker.errors import Refused
 from dashp2p.tracker.memory import MemoryRegistry
 from dashp2p.wire.frames import Have, Hello
@@ -59,16 +60,17 @@ PORT = 4001
 class MemoryTracker:
     """The tracker's own answers, without HTTP; `away` refuses connections, `silent` never answers.
 
-    Peers announce from loopback addresses here, so that nobody is dialled back.
+    Peers announce from loopback addresses here, so that nobody is dialled back, unless the test
+    says how.
     """
 
-    def __init__(self, clock: Clock, seed: int = 1) -> None:
+    def __init__(self, clock: Clock, seed: int = 1, dial: Dial | None = None) -> None:
         self.away = False
         self.silent = False
         self.calls: list[Asked] = []
         self.registry = MemoryRegistry(random=random.Random(seed))
         self._clock = clock
-        dialback = DialBack(_nobody, clock, clock.seconds)
+        dialback = DialBack(dial or _nobody, clock, clock.seconds)
         self._api = TrackerApi(self.registry, dialback, clock.seconds)
 
     def site(self, host: str) -> Site:
@@ -144,9 +146,10 @@ class MemoryPeer:
         upload_bps: float | None,
         disk: FakeDisk | None,
         quota_bytes: int,
+        memory_bytes: int = MEMORY_CACHE_BYTES,
     ) -> None:
-        self.host = f"127.0.1.{number + 1}"
-        self.swarm = swarm
+        self.host = swarm.host_of(number)
+        self.swarm: MemorySwarm = swarm
         rng = random.Random(1000 + number)
         self.key = Ed25519PrivateKey.from_private_bytes(rng.randbytes(32))
         self.public_key = public_bytes(self.key)
@@ -168,7 +171,7 @@ class MemoryPeer:
         if disk is not None:
             segments = SegmentStore(disk, quota_bytes, free_floor_bytes=0)
             segments.open_folder(clock.seconds())
-        self.store = BlockStore(segments)
+        self.store = BlockStore(segments, memory_bytes)
         self.engine = Engine(
             self.node, self.store, self.exchange, self.origin, self._lease, self._offload, clock
         )
@@ -251,6 +254,10 @@ class MemorySwarm:
         peer = MemoryPeer(self, number, policy or Policy(), indexed, upload_bps, disk, quota_bytes)
         self.peers.append(peer)
         return peer
+
+    def host_of(self, number: int) -> str:
+        """The address of the peer of that number."""
+        return f"127.0.1.{number + 1}"
 
     def connect(self, one: MemoryPeer, other: MemoryPeer) -> None:
         """Let `one` dial `other`, and wait until both have the link."""

@@ -18,7 +18,8 @@ FLOORS = (
     ("swarm", "store"),
     ("web", "options", "coercers", "places", "healthcheck"),
     ("origin", "tracker", "peer"),
-    ("lab", "testing", "doctor"),
+    ("testing",),
+    ("lab", "doctor"),
     ("__main__",),
 )
 """Who may import whom: only what lies on a lower floor, and itself."""

@@ -17,6 +17,7 @@ from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.report import page
 from dashp2p.lab.saved import UnreadableRunError
 from dashp2p.lab.scenario import Ablation, Player, Variant
+from dashp2p.lab.seeds import command as seeds
 from dashp2p.lab.selftest import selftest
 from dashp2p.lab.suite import Order, Suite
 from dashp2p.lab.terminal import print_findings, print_outcome
@@ -39,6 +40,7 @@ examples:
   sudo python -m dashp2p.lab run far --ablate no-lease
   python -m dashp2p.lab run 1 --loopback           without root: only the origin's rate is modelled
   python -m dashp2p.lab report lab-results/* -o report.html
+  python -m dashp2p.lab seeds 1000                 a thousand storms in memory, five minutes
   python -m dashp2p.lab summary http://127.0.0.1:8001 http://127.0.0.1:8002
 """
 
@@ -139,6 +141,15 @@ def _parser() -> argparse.ArgumentParser:
     shown = commands.add_parser("list", help="the scenarios and their targets")
     shown.set_defaults(command=_list)
 
+    storms = commands.add_parser(
+        "seeds", help="swarms in memory through storms of faults; no root, no sockets"
+    )
+    storms.add_argument("count", type=_count, metavar="N", help="how many seeds")
+    storms.add_argument(
+        "--from", dest="first", type=_count, default=1, metavar="S", help="the first (default 1)"
+    )
+    storms.set_defaults(command=_seeds)
+
     clean = commands.add_parser("clean", help="remove what a killed run left behind")
     clean.add_argument(
         "--all", action="store_true", help="also what belongs to runs that are under way"
@@ -233,6 +244,15 @@ def _list(options: argparse.Namespace, console: Console) -> int:
         table.add_row(str(row.number), row.name, row.title, row.targets.in_words())
     console.print(table)
     return 0
+
+
+def _seeds(options: argparse.Namespace, console: Console) -> int:
+    def tell(text: str) -> None:
+        console.print(text, highlight=False, markup=False)
+
+    tally = seeds.run(range(options.first, options.first + options.count), tell)
+    tell(tally.in_words())
+    return 1 if tally.broken else 0
 
 
 def _clean(options: argparse.Namespace, console: Console) -> int:

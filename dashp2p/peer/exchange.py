@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from dashp2p.peer.limits import (
     BAN_S,
     DIAL_TIMEOUT_S,
+    DOUBTFUL_S,
     MAX_BANS,
     MAX_DIALS,
     MAX_LINKS,
@@ -184,7 +185,8 @@ class Exchange(Factory):
         existing = self.links.get(link.peer_id)
         if existing is None:
             return None
-        if existing.dialled == link.dialled or self._dialler(existing) < self._dialler(link):
+        same = existing.dialled == link.dialled or self._dialler(existing) < self._dialler(link)
+        if same and existing.quiet_s < DOUBTFUL_S:
             return Code.BUSY
         existing.close(Code.BUSY, "one link is enough")
         self._forget(existing)

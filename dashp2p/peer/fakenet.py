@@ -7,7 +7,12 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionRefusedError
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionRefusedError,
+    TimeoutError,
+)
 from twisted.internet.interfaces import (
     IConsumer,
     IProducer,
@@ -20,6 +25,8 @@ from twisted.internet.interfaces import (
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from dashp2p.peer.limits import DIAL_TIMEOUT_S
 
 __all__ = ["MemoryNetwork", "MemoryTransport", "advance"]
 
@@ -38,6 +45,9 @@ class MemoryTransport:
 
     A reader that has paused (`pauseProducing`) is sent nothing: up to KERNEL_BYTES leave the writer
     all the same, the rest waits in it, and its producer is not asked for more.
+
+    Knobs, to be set at any time: `latency_s`; `spoil`, which may change what is on its way; and
+    `clog`, see there.
     """
 
     def __init__(
@@ -49,8 +59,12 @@ class MemoryTransport:
         self.disconnecting = False
         self.connected = True
         self.most_waiting_bytes = 0
+        self.latency_s = latency_s
+        self.spoil: Callable[[bytes], bytes] | None = None
+        self.spoilt = False
         self._clock = clock
-        self._latency_s = latency_s
+        self._clogged = False
+        self._held_back: Exception | None = None
         self._host = host
         self._peer = peer
         self._waiting: list[bytes] = []
@@ -90,7 +104,7 @@ class MemoryTransport:
     def _send_soon(self) -> None:
         if not self._sending:
             self._sending = True
-            self._clock.callLater(self._latency_s, self._send)
+            self._clock.callLater(self.latency_s, self._send)
 
     def _send(self) -> None:
         self._sending = False
@@ -98,11 +112,15 @@ class MemoryTransport:
             return
         other = self.other
         data, self._waiting = b"".join(self._waiting), []
-        room = len(data) if other.reading else max(0, KERNEL_BYTES - other._arrived_bytes)
+        reads = other.reading and not self._clogged
+        room = len(data) if reads else max(0, KERNEL_BYTES - other._arrived_bytes)
         if room < len(data):  # the other's resumeProducing goes on
             data, self._waiting = data[:room], [data[room:]]
         self._waiting_bytes -= len(data)
         if data:
+            if self.spoil is not None:
+                true, data = data, self.spoil(data)
+                self.spoilt = self.spoilt or data != true
             other._arrived.append(data)
             other._arrived_bytes += len(data)
             other._deliver()
@@ -115,7 +133,7 @@ class MemoryTransport:
             self._end(ConnectionDone())
 
     def _deliver(self) -> None:
-        if not self.reading or not self._arrived:
+        if not self.reading or self.other._clogged or not self._arrived:
             return
         data, self._arrived, self._arrived_bytes = b"".join(self._arrived), [], 0
         if self.protocol is not None and self.connected:
@@ -171,11 +189,30 @@ class MemoryTransport:
             self.disconnecting = True
             self._clock.callLater(0, self._end, ConnectionAborted())
 
+    def clog(self, clogged: bool = True) -> None:
+        """Nothing written here arrives, nor does the end: a cable is out, or the other host is
+        dead. What the system had taken arrives when it is over."""
+        self._clogged = clogged
+        if clogged:
+            return
+        self.other._deliver()
+        held, self._held_back = self._held_back, None
+        if held is not None:
+            self.other._over(held)
+        elif self.connected:
+            self._send_soon()
+
     def _end(self, why: Exception) -> None:
-        for side in (self, self.other):
-            if side.connected:
-                side.connected = False
-                self._clock.callLater(0, side._tell, why if side is self else ConnectionDone())
+        self._over(why)
+        if self._clogged:
+            self._held_back = ConnectionDone()
+        else:
+            self.other._over(ConnectionDone())
+
+    def _over(self, why: Exception) -> None:
+        if self.connected:
+            self.connected = False
+            self._clock.callLater(0, self._tell, why)
 
     def _tell(self, why: Exception) -> None:
         if self._producer is not None:
@@ -198,11 +235,17 @@ class _Endpoint:
 
 
 class MemoryNetwork:
-    """Hosts that listen and dial. `connections` has both ends of each, the dialling one first."""
+    """Hosts that listen and dial. `connections` has both ends of each, the dialling one first.
+
+    `reachable` says whether packets pass between two hosts: who dials where they don't waits for
+    `DIAL_TIMEOUT_S`. `joined` hears of every new connection.
+    """
 
     def __init__(self, clock: IReactorTime, latency_s: float = 0.001) -> None:
         self.connections: list[tuple[MemoryTransport, MemoryTransport]] = []
         self.dialled: list[tuple[str, int]] = []
+        self.reachable: Callable[[str, str], bool] = lambda one, other: True
+        self.joined: Callable[[MemoryTransport, MemoryTransport], None] = lambda near, far: None
         self._clock = clock
         self._latency_s = latency_s
         self._listening: dict[tuple[str, int], IProtocolFactory] = {}
@@ -225,6 +268,10 @@ class MemoryNetwork:
     ) -> Deferred[IProtocol]:
         """Dial. Fails with ConnectionRefusedError where nobody listens."""
         self.dialled.append((host, port))
+        if not self.reachable(from_host, host):
+            waits: Deferred[IProtocol] = Deferred(lambda _: late.cancel())
+            late = self._clock.callLater(DIAL_TIMEOUT_S, waits.errback, TimeoutError())
+            return waits
         listening = self._listening.get((host, port))
         if listening is None:
             return fail(ConnectionRefusedError())
@@ -264,6 +311,7 @@ class MemoryNetwork:
         near.other, far.other = far, near
         near.protocol, far.protocol = calling, answering
         self.connections.append((near, far))
+        self.joined(near, far)
         if answering is None:
             far.abortConnection()
         else:

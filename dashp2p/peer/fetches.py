@@ -50,9 +50,9 @@ class OriginFetches:
         incoming.fetches += jobs
         covers_index = command.entry.position == 0
         if incoming.proof.needs_hashes and incoming.hashes_fetch is None and not covers_index:
-            incoming.hashes_fetch = self._engine.own(
-                self._fetch_hashes(incoming), "a fetch of hashes"
-            )
+            job = self._engine.own(self._fetch_hashes(incoming), "a fetch of hashes")
+            # One that failed at once has said so already, and is not to be waited for.
+            incoming.hashes_fetch = None if job.called else job
 
     def cancel(self, incoming: Incoming) -> None:
         """Break off what is under way for a delivery."""

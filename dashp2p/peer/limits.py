@@ -16,6 +16,9 @@ DIAL_TIMEOUT_S: Final = 3.0
 HANDSHAKE_S: Final = 10.0
 PING_S: Final = 30.0
 SILENCE_S: Final = 90.0
+DOUBTFUL_S: Final = 3.0
+"""A link that was quiet for so long gives way to a new one with the same key: its other end has
+lost power or changed networks, and would be turned away until the silence has ended the old one."""
 WRITE_QUEUE_BYTES: Final = 2 * 1024 * 1024
 """What may wait for a neighbour that does not read, before it is dropped."""
 UNSENT_LOW_WATER_BYTES: Final = 32 * 1024

@@ -105,6 +105,7 @@ class Link(Protocol):
 
     def connectionMade(self) -> None:
         self._tune()
+        self._heard_at = self._clock.seconds()
         self._timer = self._clock.callLater(HANDSHAKE_S, self._late)
         self._socket.registerProducer(self, False)
         self._producing = True
@@ -213,6 +214,11 @@ class Link(Protocol):
     def address(self) -> str:
         """The other side's host, for limits by address; never logged."""
         return str(getattr(self.transport.getPeer(), "host", ""))
+
+    @property
+    def quiet_s(self) -> float:
+        """How long nothing has come."""
+        return self._clock.seconds() - self._heard_at
 
     # --- sending ----------------------------------------------------------------------------
 

@@ -112,6 +112,8 @@ class Presentation:
         self._delay_s = INDEX_RETRY_S
         self._waiting: list[Deferred[None]] = []
         self._signed: Callable[[IndexSignature], None] = lambda signature: None
+        self.late: Callable[[], None] = lambda: None
+        """Called again and again while a trusted signature is here and its index is not."""
 
     def start(self, signed: Callable[[IndexSignature], None]) -> None:
         """Begin; `signed` hears of the signature."""
@@ -212,6 +214,8 @@ class Presentation:
         if signature != self.signature:
             self.signature = signature
             self._signed(signature)
+        else:
+            self.late()
 
     def _late(self) -> None:
         self._settle(

@@ -184,6 +184,7 @@ class PeerService(Service):
         self.presentation = Presentation(
             self.origin, known, settings.origin_key, reactor, self._rng
         )
+        self.presentation.late = self._index_is_late
         self.sessions = Sessions(self._policy)
         self.advice = Advice()
         self.stats = Stats(self.peer_id, self.engine, self.store, self.presentation, self.sessions)
@@ -317,10 +318,22 @@ class PeerService(Service):
             return
         former, self._index_coming = self._index_coming, None
         if former is not None and former.entry != entry:
-            self.engine.unwant(former, self._want_index)
+            self.engine.unwant(former, self._waiting)
         self._index_coming = self.engine.want(entry, self._soon())
         if self._index_coming is None:
             self._index_here(entry)
+
+    def _index_is_late(self) -> None:
+        """Whoever has it cannot be reached: wait for it like a player, who may ask the origin."""
+        entry = self.engine.index_entry
+        if entry is None or self.stopping:
+            return
+        incoming = self.engine.incoming.get(0)
+        if incoming is None or self._waiting not in incoming.listeners:
+            self._index_coming = self.engine.want(entry, self._soon(), self._waiting)
+
+    def _waiting(self) -> None:
+        """A listener that has nothing to do: completions are told of anyway."""
 
     def _soon(self) -> float:
         return float(self._reactor.seconds()) + self._policy.start_grace_s

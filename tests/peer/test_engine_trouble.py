@@ -320,6 +320,20 @@ class OriginTroubleTests(SwarmTestCase):
         self.swarm.advance(5.0)
         self.assertLess(len(self.origin.asked_for(INDEX_NAME)), 30)
 
+    def test_hashes_that_fail_at_once_are_fetched_again(self) -> None:
+        origin = self.origin
+
+        def site(asked: Asked) -> Answer:
+            return None if asked.path.endswith(BLOCKS_NAME) else origin(asked)
+
+        self.peer.web.sites[ORIGIN] = site
+        viewing = self.peer.play(SEGMENT, deadline_s=20.0)
+        self.swarm.advance(0.1)
+        self.assertEqual(len(origin.asked_for(SEGMENT)), 1)
+        self.peer.web.sites[ORIGIN] = origin
+        self.swarm.until(lambda: viewing.whole)
+        self.assert_played(viewing)
+
     def test_slow_hashes_do_not_cost_a_second_copy(self) -> None:
         film = MemoryFilm.make(segments=2, segment_bytes=20_000)
         swarm = MemorySwarm(film)

@@ -12,6 +12,7 @@ from dashp2p.peer.fakenet import MemoryNetwork, MemoryTransport, advance
 from dashp2p.peer.limits import (
     BAN_S,
     DIAL_TIMEOUT_S,
+    DOUBTFUL_S,
     MAX_DIALS,
     MAX_LINKS,
     WANTED_LINKS,
@@ -329,6 +330,25 @@ class DoubleLinkTests(ExchangeTestCase):
         self.assertEqual(again.errors, [Code.BUSY])
         self.assertTrue(again.lost)
         self.assertFalse(guest.lost)
+
+    def test_who_lost_power_is_let_in_again_before_silence_has_ended_the_old_link(self) -> None:
+        for lower in (True, False):
+            with self.subTest(lower=lower):
+                name = next(name for name in "abcdefgh" if (id_of(name) < id_of("me")) == lower)
+                other = self.exchange(name)
+                self.me.dial([self.address(name)])
+                self.advance(DOUBTFUL_S + 0.5)
+                for end in self.network.connections[-1]:
+                    end.clog()
+                again = self.guest(name)
+                self.advance()
+                self.assertEqual(again.errors, [])
+                self.assertFalse(again.lost)
+                self.assertFalse(self.me.links[id_of(name)].dialled)
+                self.assertEqual(
+                    self.events.said[-2:], [("closed", id_of(name)), ("opened", id_of(name))]
+                )
+                other.close()
 
     def test_news_of_the_link_that_went_does_not_end_the_one_that_stays(self) -> None:
         other = self.exchange("other")

@@ -12,11 +12,13 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
 
 from dashp2p.content.index import SIGNATURE_NAME
+from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer import service as service_module
 from dashp2p.peer.fakenet import advance
-from dashp2p.peer.fakeweb import MemoryWeb, memory_client
+from dashp2p.peer.fakeweb import Asked, MemoryWeb, memory_client
 from dashp2p.peer.limits import INDEX_LATE_S, INDEX_LOOK_S
 from dashp2p.peer.service import PeerService, PeerSettings
 from dashp2p.testing import (
@@ -221,6 +223,19 @@ class WithoutTests(ServiceTestCase):
         self.tracker.silent = True
         service = self.start(seconds=8.0)
         self.assertEqual(self.ask(service, f"/dash/{SEGMENT}", 4.0).body, DATA)
+
+    def test_an_index_whose_holder_cannot_be_reached_comes_from_the_origin(self) -> None:
+        who = {"v": 1, "swarm": FILM.signature.swarm_id.hex(), "peer": "ab" * 32}
+        holder = {**who, "port": 4009, "event": "started", "wanted": 0}
+        holds = {**who, "want": [], "done": [{"segment": 0, "epoch": 0}]}
+        for path, message in (("/announce", holder), ("/lease", holds)):
+            body = json.dumps(message).encode()
+            self.tracker.site("127.0.0.1")(Asked("POST", path, Headers(), body))
+        service = self.start(seconds=INDEX_LATE_S - 1)
+        self.assertEqual(service.presentation.mode, "starting")
+        self.advance(10.0)
+        self.assertEqual(service.presentation.mode, "sharing")
+        self.assertEqual(len(self.origin.asked_for(INDEX_NAME)), 1)
 
     def test_without_an_index_it_passes_through(self) -> None:
         del self.origin.files[SIGNATURE_NAME]
