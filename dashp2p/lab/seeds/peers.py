@@ -76,6 +76,7 @@ class StormPeer(MemoryPeer):
             0,
             lambda: self.node.state.have.bit_count(),
             dict,
+            dict,
         )
         self.membership = membership
         self.tracker.named = self.exchange.dial
