@@ -24,6 +24,7 @@ from dashp2p.web.json import BadRequestError, parse_json
 log = Logger()
 
 MAX_PEERS_TAKEN = 64
+MAX_HOLDERS_TAKEN = 16
 MAX_EPOCH = 2**32 - 1
 """As the frames that pass it on have room for."""
 MAX_WHY_CHARS = 200
@@ -226,6 +227,7 @@ def _read_grant(item: Mapping[str, Any]) -> Grant:
         epoch,
         leader=None if leader is None else _id(leader),
         retry_s=min(5.0, max(0.0, float(item.get("retry_s", 0.5)))),
+        holders=tuple(_id(holder) for holder in item.get("holders", ())[:MAX_HOLDERS_TAKEN]),
     )
 
 

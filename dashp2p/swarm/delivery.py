@@ -42,7 +42,11 @@ class Delivery:
     avoid: dict[bytes, float] = field(factory=dict)
     """Neighbours not to be asked again before a time."""
     refused: set[bytes] = field(factory=set)
-    """Neighbours that said they had it and then had not: told to the tracker."""
+    """Holders that were tried in vain: they had it not, went away, or could not be reached. The
+    tracker is told, or it would send us to them again and grant nobody the lease."""
+    told: frozenset[bytes] = frozenset()
+    """Holders that the tracker named, `told_at` the first of them, and that are to be reached."""
+    told_at: float = 0.0
     announced: int = 0
     distance: int = NO_DISTANCE
     """Hops from the origin for the announced blocks."""

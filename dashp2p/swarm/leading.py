@@ -21,6 +21,8 @@ ANSWER_LIMIT_S = 1.0
 """A lease call that is not answered by then counts as "the tracker is away" for this delivery."""
 ELECTION_S = 0.15
 """Without a tracker: how long others may say that they want the segment too."""
+REACH_S = 0.8
+"""A holder that the tracker named and that is no neighbour after so long is out of reach."""
 MERGE_GAP_BLOCKS = 2
 """Missing runs nearer to each other than this are fetched as one."""
 MAX_REPORTS = 256
@@ -37,6 +39,8 @@ class Grant:
     count: int = 0
     leader: bytes | None = None
     retry_s: float = 0.5
+    holders: tuple[bytes, ...] = ()
+    """Who has it, as far as the tracker knows: they may be gone, or be no neighbours of ours."""
 
 
 @define(eq=False)
@@ -103,6 +107,9 @@ class Leading:
 
     def _want(self, delivery: Delivery, missing: int, hedge: bool, now: float) -> None:
         delivery.lease_asked_at = now
+        if delivery.told and now - delivery.told_at >= REACH_S:
+            delivery.refused |= delivery.told - self.state.neighbours.keys()
+            delivery.told = frozenset()
         self._wants[delivery.entry.position] = Want(
             delivery.entry, missing, hedge, tuple(sorted(delivery.refused))[:16]
         )
@@ -158,6 +165,8 @@ class Leading:
         delivery.epoch = max(delivery.epoch, grant.epoch)
         if not grant.granted:
             delivery.led_by = grant.leader
+            delivery.told_at = delivery.told_at if delivery.told else now
+            delivery.told |= frozenset(grant.holders)
             delivery.lease_again_at = now + max(grant.retry_s, 0.05)
             return
         blocks = ((1 << grant.count) - 1) << grant.first & delivery.missing & ~delivery.origin

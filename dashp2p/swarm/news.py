@@ -101,6 +101,15 @@ class News:
         if got:
             self._tell(neighbour.peer_id, Got(tuple(got[:MAX_NEWS])))
 
+    def catch_up(self, neighbour: Neighbour, segment: int) -> None:
+        """It wants the segment from now on: blocks that came before were news to others only."""
+        delivery = self.state.deliveries.get(segment)
+        if delivery is None or not self.state.policy.cut_through:
+            return
+        here = delivery.here & ~self._parts.get(segment, 0)
+        if here and not self.uplink.waits(neighbour.peer_id, segment):
+            self._tell(neighbour.peer_id, Got((SegmentBlocks(segment, here),)))
+
     def _part(self, delivery: Delivery, blocks: int) -> SegmentBlocks:
         segment = delivery.entry.position
         return SegmentBlocks(segment, WHOLE if blocks == delivery.full else blocks)

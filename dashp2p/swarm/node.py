@@ -72,7 +72,7 @@ class Node:
 
     def tick(self, now: float) -> None:
         """Look for what is late."""
-        for delivery in list(self.state.deliveries.values()):
+        for delivery in self._by_urgency():
             self._look_for_late(delivery, now)
             self.leading.give_back(delivery, now)
             self._pursue(delivery, now)
@@ -184,6 +184,9 @@ class Node:
             self._complete(delivery, now)
         elif fresh:
             self.news.arrived(delivery, fresh, spread, now)
+        if peer_id is not None:
+            self._pursue_all(now)  # who sent it takes more, and that may be of another segment
+        elif fresh and not delivery.complete:
             self._pursue(delivery, now)
         self.uplink.pump(now)
         return delivery.complete
@@ -275,9 +278,11 @@ class Node:
 
     def left(self, peer_id: bytes, now: float) -> None:
         """The link is gone."""
-        self.state.neighbours.pop(peer_id, None)
+        neighbour = self.state.neighbours.pop(peer_id, None)
         self.uplink.leave(peer_id)
-        for delivery in list(self.state.deliveries.values()):
+        for delivery in self._by_urgency():
+            if neighbour is not None and neighbour.holds(delivery.entry):
+                delivery.refused.add(peer_id)
             delivery.note_answered(peer_id, delivery.asked.get(peer_id, 0), now)
             delivery.heard_at.pop(peer_id, None)
             self._pursue(delivery, now)
@@ -300,8 +305,11 @@ class Node:
             count = None if entry is None else entry.block_count
             touched.add(item.segment)
             if isinstance(frame, Getting):
+                knew = neighbour.interested(item.segment)
                 coming = Coming(item.epoch, item.distance, item.blocks)  # type: ignore[union-attr]
                 neighbour.note_coming(item.segment, coming, count)
+                if not knew and neighbour.interested(item.segment):
+                    self.news.catch_up(neighbour, item.segment)
             elif isinstance(frame, Got):
                 neighbour.note_got(item.segment, item.blocks, count)
             else:
@@ -337,8 +345,16 @@ class Node:
 
     # --- what follows from each event -------------------------------------------------------
 
+    def _by_urgency(self) -> list[Delivery]:
+        """Earliest deadline first; among equals the one with the least to come, as sound beside
+        pictures: room at neighbours is taken in this order."""
+        return sorted(
+            self.state.deliveries.values(),
+            key=lambda delivery: (delivery.deadline_s, delivery.missing.bit_count()),
+        )
+
     def _pursue_all(self, now: float) -> None:
-        for delivery in list(self.state.deliveries.values()):
+        for delivery in self._by_urgency():
             self._pursue(delivery, now)
 
     def _pursue(self, delivery: Delivery, now: float) -> None:
@@ -354,9 +370,11 @@ class Node:
             return
         if delivery.distance == 0:
             return
-        distance = self._source_distance(delivery)
-        if distance is not None and distance + 1 < delivery.distance:
-            self.news.getting(delivery, distance + 1, delivery.full)
+        distance, blocks = self._promised(delivery)
+        new = blocks & ~delivery.announced
+        nearer = distance + 1 < delivery.distance
+        if nearer or (distance < delivery.distance and _tells_much(new, blocks, delivery.full)):
+            self.news.getting(delivery, distance + 1, blocks)
         elif delivery.announced & delivery.missing & ~self.sourcing.supplied(delivery):
             self._retract(delivery)
 
@@ -365,21 +383,30 @@ class Node:
         self.news.getting(delivery, NO_DISTANCE, 0)
         self.uplink.withdraw(delivery.entry.position, delivery.missing)
 
-    def _source_distance(self, delivery: Delivery) -> int | None:
-        """The greatest distance among neighbours that were asked for blocks on their way there.
+    def _promised(self, delivery: Delivery) -> tuple[int, int]:
+        """(distance, blocks) of what neighbours that were asked will pass on to us.
 
-        The greatest, or two could come to wait for each other (docs/protocol.md, GETTING).
+        The greatest distance among them, or two could come to wait for each other; and no block
+        beyond what they promise themselves, or the promise is taken back as soon as it is made,
+        again and again (docs/protocol.md, GETTING).
         """
         segment = delivery.entry.position
-        farthest: int | None = None
+        farthest, blocks = NO_DISTANCE, 0
         for peer_id in delivery.spread_of:
             neighbour = self.state.neighbours.get(peer_id)
             if neighbour is None:
                 continue
             coming = neighbour.coming(segment)
-            distance = coming.distance if coming and not neighbour.has_whole(segment) else 0
-            farthest = distance if farthest is None else max(farthest, distance)
-        return farthest
+            whole = neighbour.has_whole(segment)
+            distance = coming.distance if coming and not whole else 0
+            farthest = distance if farthest == NO_DISTANCE else max(farthest, distance)
+            blocks |= neighbour.holds(delivery.entry)
+            if coming is not None and not whole:
+                blocks |= coming.blocks
+        if not blocks:
+            return NO_DISTANCE, 0
+        blocks |= delivery.here | delivery.asked_blocks() | self.sourcing.held(delivery)
+        return farthest, blocks & delivery.full
 
     def _look_for_late(self, delivery: Delivery, now: float) -> None:
         for peer_id in [peer for peer, until in delivery.avoid.items() if now >= until]:
@@ -397,3 +424,8 @@ class Node:
             self.sourcing.release(delivery, peer_id, asked, now)
             if neighbour.broken >= self.policy.drop_after_broken:
                 self.state.out.append(Drop(peer_id, "it broke its promises"))
+
+
+def _tells_much(new: int, promised: int, full: int) -> bool:
+    """Whether what was not announced yet is worth a word: the rest, or an eighth of all."""
+    return bool(new) and (promised == full or new.bit_count() * 8 >= full.bit_count())

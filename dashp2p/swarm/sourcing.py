@@ -173,7 +173,7 @@ class Sourcing:
             if blocks & wanted and distance != 255:
                 tie = tie_break(self.state.peer_id, neighbour.peer_id, delivery.entry.position)
                 offers.append((distance, tie, neighbour, blocks))
-        if whole_holders >= policy.spread_holders:
+        if whole_holders >= policy.spread_holders or whole_holders > max(1, self._rivals(delivery)):
             return  # enough of them: what is wanted is pulled from them all
         offers.sort(key=lambda offer: (offer[0], offer[1]))
         window = policy.spread_window_blocks - delivery.spread_blocks().bit_count()
@@ -186,6 +186,14 @@ class Sourcing:
             wanted &= ~chosen
             window -= chosen.bit_count()
             self._ask(delivery, neighbour, chosen, policy.spreading, urgent, now)
+
+    def _rivals(self, delivery: Delivery) -> int:
+        """How many neighbours want the segment too, and have not got it."""
+        segment = delivery.entry.position
+        return sum(
+            neighbour.usable and neighbour.interested(segment)
+            for neighbour in self.state.neighbours.values()
+        )
 
     def _askable(self, neighbour: Neighbour, delivery: Delivery) -> int:
         """How many blocks more a neighbour takes on its link before it says that it is busy."""

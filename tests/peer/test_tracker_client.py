@@ -307,7 +307,10 @@ class LeaseTests(TrackerTestCase):
         self.says({"v": 1, "leases": [GRANTED, ELSEWHERE]})
         self.assertEqual(
             self.lease(want(1), want(2)),
-            [Grant(1, True, 7, 0, 10), Grant(2, False, 3, leader=OTHER, retry_s=0.25)],
+            [
+                Grant(1, True, 7, 0, 10),
+                Grant(2, False, 3, leader=OTHER, retry_s=0.25, holders=(OTHER,)),
+            ],
         )
 
     def test_it_is_told_where_leader_and_holders_are(self) -> None:

@@ -80,6 +80,31 @@ class Leases(SynchronousTestCase):
         [call] = bench.take(CallTracker)
         self.assertTrue(call.wants)
 
+    def test_holders_that_went_away_are_told_to_the_tracker(self) -> None:
+        """It does not know yet, and would grant nobody the lease because they have it."""
+        bench = Bench()
+        bench.join("a", whole=0b10)
+        bench.want()
+        bench.quiet()
+        bench.node.left(peer("a"), bench.now)
+        [call] = bench.take(CallTracker)
+        self.assertEqual(call.wants[0].refused, (peer("a"),))
+
+    def test_holders_that_could_not_be_reached_are_told_to_the_tracker(self) -> None:
+        bench = Bench()
+        bench.want()
+        bench.quiet()
+        grant = Grant(1, False, 0, retry_s=0.5, holders=(peer("far"), peer("near")))
+        bench.node.lease_answered([grant], bench.now)
+        bench.later(0.6)
+        [call] = bench.take(CallTracker)
+        self.assertEqual(call.wants[0].refused, ())  # a dial may take a while
+        bench.node.lease_answered([grant], bench.now)
+        bench.join("near")
+        bench.later(0.6)
+        [call] = bench.take(CallTracker)
+        self.assertEqual(call.wants[0].refused, (peer("far"),))
+
     def test_the_tracker_hears_of_completion_at_once_and_with_the_epoch(self) -> None:
         bench = Bench()
         bench.want()

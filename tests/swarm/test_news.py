@@ -42,6 +42,48 @@ class Telling(SynchronousTestCase):
         assert isinstance(getting, Getting)
         self.assertEqual(getting.news[0].distance, 1)
 
+    def test_no_more_is_promised_than_the_source_promises(self) -> None:
+        """Or it is taken back at once and promised again, at every event, by a whole crowd."""
+        bench = Bench()
+        bench.join("leader")
+        bench.join("a")
+        bench.want()
+        bench.quiet()
+        bench.getting("leader", blocks=0b1111)
+        [getting] = frames(bench, "a", Getting)
+        assert isinstance(getting, Getting)
+        self.assertEqual((getting.news[0].distance, getting.news[0].blocks), (1, 0b1111))
+        bench.later(0.1)
+        self.assertEqual(frames(bench, "a", Gone), [])
+
+    def test_a_promise_grows_with_that_of_the_source(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("a")
+        bench.want()
+        bench.getting("leader", blocks=0b1111)
+        bench.quiet()
+        bench.getting("leader")
+        [getting] = frames(bench, "a", Getting)
+        assert isinstance(getting, Getting)
+        self.assertEqual((getting.news[0].distance, getting.news[0].blocks), (1, WHOLE))
+
+    def test_who_comes_to_want_it_later_hears_what_is_here(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("a")
+        bench.want()
+        bench.getting("leader")
+        bench.arrive("leader", 0b11)
+        bench.now += 0.02
+        bench.quiet()
+        bench.getting("a", distance=255, blocks=0)
+        [got] = frames(bench, "a", Got)
+        assert isinstance(got, Got)
+        self.assertEqual([item.blocks for item in got.news], [0b11])
+        bench.getting("a", distance=255, blocks=0)
+        self.assertEqual(frames(bench, "a", Got), [])
+
     def test_blocks_are_announced_together_and_soon(self) -> None:
         bench = Bench()
         bench.join("leader")

@@ -160,6 +160,41 @@ class Spreading(SynchronousTestCase):
         asked = sum(ask.blocks.bit_count() for ask in bench.take(Ask))
         self.assertEqual(asked * BLOCK, bench.node.policy.outstanding_bytes)
 
+    def test_of_two_whole_holders_all_is_pulled_where_few_others_want_it(self) -> None:
+        """Nothing is asked of both, so nothing comes twice; and no uplink needs sparing."""
+        bench = Bench(entry(blocks=100))
+        for name in "ab":
+            bench.join(name, whole=0b10)
+        bench.want()
+        asks = bench.take(Ask)
+        self.assertEqual([ask.spread for ask in asks], [False, False])
+        self.assertEqual(asks[0].blocks & asks[1].blocks, 0)
+
+    def test_of_two_whole_holders_it_is_spread_where_many_want_it(self) -> None:
+        bench = Bench(entry(blocks=100))
+        for name in "ab":
+            bench.join(name, whole=0b10)
+        for name in "cd":
+            bench.join(name)
+            bench.getting(name, distance=255, blocks=0)
+        bench.want()
+        self.assertIn(True, [ask.spread for ask in bench.take(Ask)])
+
+    def test_room_at_a_neighbour_goes_to_what_is_due_first_and_to_the_smaller_of_equals(
+        self,
+    ) -> None:
+        """Else a video segment takes all the room, and the sound beside it waits for its end."""
+        bench = Bench(entry(1, blocks=200), entry(2, blocks=4))
+        names = "abc"
+        for name in names:
+            bench.join(name, whole=0b110)
+        bench.want(bench.entries[1], slack_s=1.0)
+        bench.want(bench.entries[2], slack_s=1.0)
+        asks = bench.take(Ask)
+        self.assertEqual({ask.entry.position for ask in asks}, {1})
+        bench.arrive(names[0], next(ask.blocks for ask in asks if ask.peer_id == peer("a")))
+        self.assertIn(2, [ask.entry.position for ask in bench.take(Ask)])
+
     def test_two_that_wait_for_each_other_cannot_be(self) -> None:
         bench = Bench()
         bench.join("leader")

@@ -168,7 +168,12 @@ class Tracker:
         known = [*answer.holders, *([answer.leader] if answer.leader else ())]
         named.update(dict.fromkeys(known[:LEASE_PEERS_PER_ANSWER]))
         return Grant(
-            answer.segment, False, answer.epoch, leader=answer.leader, retry_s=answer.retry_s
+            answer.segment,
+            False,
+            answer.epoch,
+            leader=answer.leader,
+            retry_s=answer.retry_s,
+            holders=answer.holders,
         )
 
 
