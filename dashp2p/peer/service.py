@@ -68,6 +68,8 @@ log = Logger()
 KEY_FILE = "peer.key"
 ORIGINS_FILE = "origins.json"
 SEGMENTS_FOLDER = "segments"
+FULL, DOWNLOAD_ONLY, OFF = MODES = ("full", "download-only", "off")
+"""Take and give; only take; neither, and tell nobody that we are here (docs/privacy.md)."""
 
 
 @frozen
@@ -92,6 +94,7 @@ class PeerSettings:
     link_security: bool = True
     as_local: frozenset[str] = frozenset()
     """Addresses that count as this machine."""
+    mode: str = FULL
 
 
 def http_client(reactor: Any, ca: Path | None) -> tuple[HTTPClient, HTTPConnectionPool]:
@@ -116,7 +119,8 @@ class PeerService(Service):
         self._reactor = reactor
         self._rng = rng
         # Without a tracker there is nobody to lease from, and nobody who could know us.
-        alone = frozenset() if settings.tracker_url else frozenset({"no-lease"})
+        self._tracker_url = None if settings.mode == OFF else settings.tracker_url
+        alone = frozenset() if self._tracker_url else frozenset({"no-lease"})
         self._policy = Policy.without(settings.ablations | alone)
         self._membership: Membership | None = None
         self._index_coming: Incoming | None = None
@@ -174,6 +178,7 @@ class PeerService(Service):
             self._policy,
             self._rng,
             None if settings.upload_bps is None else float(settings.upload_bps),
+            settings.mode == FULL,
         )
         self.engine = Engine(
             self.node, self.store, self.exchange, self.origin, self._lease, self._offload, reactor
@@ -188,6 +193,7 @@ class PeerService(Service):
         self.sessions = Sessions(self._policy)
         self.advice = Advice()
         self.stats = Stats(self.peer_id, self.engine, self.store, self.presentation, self.sessions)
+        self.stats.share = settings.mode
         self._build_faces()
 
     def _build_faces(self) -> None:
@@ -215,7 +221,9 @@ class PeerService(Service):
         site = BoundedSite(root, reactor, limits=limits, guard=guard, as_local=settings.as_local)
         self._players = HttpListener("listen", settings.listen, site, reactor)
         self._links = Listener("exchange", settings.exchange, self.exchange.answering, reactor)
-        self._members = [self._players, self._links]
+        self._members = [self._players]
+        if settings.mode == FULL:
+            self._members.append(self._links)
         if settings.admin is not None:
             names = AdminGuard((*settings.admin_hosts, *settings.allow_hosts))
             admin = BoundedSite(page.resource(), reactor, guard=names, private=True)
@@ -241,7 +249,7 @@ class PeerService(Service):
     def _have(self) -> Have:
         index = self.presentation.index
         count = 0 if index is None else len(index.entries)
-        return Have(count, self.node.state.have if count else 0)
+        return Have(count, self.node.state.have if count and self.node.uploads else 0)
 
     def _not_ready(self) -> list[str]:
         reasons: list[str] = []
@@ -261,10 +269,10 @@ class PeerService(Service):
             self.engine.forget()
             self.exchange.close()
         self.engine.index_entry = signature.index_entry()
-        if self.settings.tracker_url is None:
+        if self._tracker_url is None:
             self._want_index()
             return
-        joining = Deferred.fromCoroutine(self._join(signature, self.settings.tracker_url))
+        joining = Deferred.fromCoroutine(self._join(signature, self._tracker_url))
         self._own(joining).addErrback(self._not_joined)
 
     async def _join(self, signature: IndexSignature, tracker_url: str) -> None:
@@ -285,7 +293,7 @@ class PeerService(Service):
             signature.swarm_id,
             self._public_key,
             port,
-            [] if private is None else [f"{private}:{port}"],
+            [f"{private}:{port}"] if private is not None and port else [],
             self.settings.upload_bps or 0,
             lambda: self.node.state.have.bit_count(),
             self.stats.for_announce,

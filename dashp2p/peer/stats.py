@@ -26,6 +26,8 @@ class Stats:
     presentation: Presentation
     sessions: Sessions
     membership: Membership | None = None
+    share: str = "full"
+    """The option --mode."""
 
     def document(self) -> dict[str, Any]:
         """The JSON of /stats."""
@@ -36,6 +38,7 @@ class Stats:
             "uptime_s": round(engine.uptime_s, 3),
             "presentation": self._presentation_id(),
             "mode": self.presentation.mode,
+            "share": self.share,
             "message": self.presentation.message,
             "bytes": self._bytes(),
             "neighbours": self._neighbours(),

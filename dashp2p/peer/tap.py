@@ -84,6 +84,14 @@ class Options(DaemonOptions):
             example="2GiB",
         ),
         Option(
+            "mode",
+            "What is shared with other viewers: full takes and gives, download-only takes and "
+            "gives nothing, off does neither and tells nobody of this peer. See docs/privacy.md.",
+            choice("full", "download-only", "off"),
+            default="full",
+            example="download-only",
+        ),
+        Option(
             "upload-rate",
             "The most that is sent to other peers. Without it: as much as the line takes.",
             bit_rate,
@@ -180,6 +188,7 @@ def settings_of(options: Options) -> PeerSettings:
         client=options["client"],
         ablations=ablations(options["ablate"]),
         link_security=options["link-security"] == "tls",
+        mode=options["mode"],
     )
 
 

@@ -4,6 +4,9 @@ A lease is asked for only what no neighbour has or leads. While another leads, o
 under a lease of its own, once there was no news for a while. When the player's deadline leaves just
 enough time to fetch the rest from the origin, that is done without asking anybody, out of a small
 budget. When the tracker is away, the lowest hash among those who want the segment leads.
+
+A peer that does not upload asks for no leases: it waits for neighbours that want the segment too,
+and after a second, or where there are none, fetches for itself.
 """
 
 from __future__ import annotations
@@ -75,7 +78,10 @@ class Leading:
             self._lead_alone(delivery, wanted, now, "no-lease")
             return
         lacking = wanted & ~self.sourcing.supplied(delivery)
-        if lacking:
+        if not self.state.uploads:
+            if lacking or self._stale(delivery, now):
+                self._elect(delivery, lacking or wanted, now)
+        elif lacking:
             if self.state.tracker_away or self._unanswered(delivery, now):
                 self._elect(delivery, lacking, now)
             elif delivery.lease_asked_at is None and now >= delivery.lease_again_at:
@@ -118,13 +124,16 @@ class Leading:
         if now - delivery.wanted_at < ELECTION_S:
             return
         segment = delivery.entry.position
-        candidates = [self.state.peer_id] + [
+        # Who does not upload leads for nobody: others would wait for him in vain.
+        candidates = [self.state.peer_id] if self.state.uploads else []
+        candidates += [
             peer_id
             for peer_id, neighbour in self.state.neighbours.items()
             if neighbour.usable and neighbour.interested(segment) and peer_id not in delivery.avoid
         ]
         quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
-        if leader_by_hash(candidates, segment) == self.state.peer_id or quiet_s > 1.0:
+        leader = leader_by_hash(candidates, segment) if candidates else self.state.peer_id
+        if leader == self.state.peer_id or quiet_s > 1.0:
             self.fetch(delivery, wanted, "elected", now)
 
     def _rescue(self, delivery: Delivery, wanted: int, now: float) -> None:
@@ -209,6 +218,8 @@ class Leading:
     def complete(self, delivery: Delivery, now: float) -> None:
         """The segment is whole: tell the tracker, at once where a lease is fulfilled by it."""
         segment = delivery.entry.position
+        if not self.state.uploads:
+            return  # a holder is whom others may ask
         if delivery.leases:
             self._done.extend(Held(segment, epoch) for epoch in delivery.leases)
             self.report_at = now

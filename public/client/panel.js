@@ -119,7 +119,8 @@ function shortId(peer) {
 
 function services(stats) {
   const word = (service) => (service?.reachable ? "reachable" : "away");
-  return `Tracker ${word(stats.tracker)} · origin ${word(stats.origin)}`;
+  const tracker = stats.share === "off" ? "not asked" : word(stats.tracker);
+  return `Tracker ${tracker} · origin ${word(stats.origin)}`;
 }
 
 function bannerText(stats) {
@@ -130,8 +131,8 @@ function bannerText(stats) {
     return stats.message ?? "The origin does not answer. What the viewers and this machine hold can still be played.";
   }
   if (stats.message) return stats.message;
-  // In its first seconds a peer has asked nobody yet.
-  if (stats.tracker?.reachable === false && stats.uptime_s > TRACKER_GRACE_S) {
+  // In its first seconds a peer has asked nobody yet; one that shares nothing never does.
+  if (stats.share !== "off" && stats.tracker?.reachable === false && stats.uptime_s > TRACKER_GRACE_S) {
     return "The tracker does not answer: viewers who know each other go on sharing, new ones are not found.";
   }
   return null;

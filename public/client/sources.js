@@ -44,7 +44,7 @@ export function headline(stats) {
       : "Nothing has been fetched yet";
   }
   if (stats.mode === "pass-through") return "This film is not shared: it passes through from the origin";
-  if (share.peers === 0) return withoutPeers(share, viewers);
+  if (share.peers === 0) return withoutPeers(share, viewers, stats.share === "off");
   if (share.cache < CACHE_WORTH_TELLING_PERCENT) {
     return `${percent(share.peers)} of what you watch came from other viewers`;
   }
@@ -54,11 +54,12 @@ export function headline(stats) {
   return `${spared}: ${percent(share.peers)} came from other viewers, ${percent(share.cache)} was already here`;
 }
 
-function withoutPeers(share, viewers) {
+function withoutPeers(share, viewers, off) {
   if (share.origin === 0) return "All of what you watch was already on this machine";
   if (share.cache > share.origin) {
     return `${percent(share.cache)} of what you watch was already on this machine`;
   }
+  if (off) return "Sharing is switched off here, so the film comes from the origin";
   return viewers > 0
     ? `Connected to ${plural(viewers, "other viewer", "other viewers")}; so far the film came from the origin`
     : "You are the only viewer so far, so the film comes from the origin";
@@ -67,9 +68,14 @@ function withoutPeers(share, viewers) {
 /** The running mode in a word or two, with a tone that the page turns into a colour. */
 export function modeLabel(stats) {
   switch (stats?.mode) {
-    case "sharing": return { text: "Sharing", tone: "good" };
+    case "sharing": return sharingLabel(stats.share);
     case "pass-through": return { text: "Passing through", tone: "warn" };
     case "no-origin": return { text: "Origin away", tone: "warn" };
     default: return { text: "Starting", tone: "quiet" };
   }
+}
+
+function sharingLabel(share) {
+  if (share === "off") return { text: "Sharing off", tone: "quiet" };
+  return { text: share === "download-only" ? "Taking only" : "Sharing", tone: "good" };
 }

@@ -200,6 +200,30 @@ class StartTests(ServiceTestCase):
         self.assertEqual(code_under(admin, "ops.example", "/readyz"), 200)
 
 
+class ModeTests(ServiceTestCase):
+    def test_who_only_takes_can_neither_be_dialled_nor_asked(self) -> None:
+        service = self.start(mode="download-only")
+        self.assertEqual([port for port, *_ in self.reactor.tcpServers], [8001])
+        announce = json.loads(self.tracker.calls[0].body)
+        self.assertEqual((announce["port"], announce["private"]), (0, []))
+        self.assertFalse(service._hello().uploads)
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}").body, DATA)
+        self.assertEqual(service._have().positions, 0)
+        self.assertEqual({asked.path for asked in self.tracker.calls}, {"/announce"})
+        self.assertEqual(json.loads(self.ask(service, "/stats").body)["share"], "download-only")
+
+    def test_who_shares_nothing_tells_nobody_that_it_is_here(self) -> None:
+        service = self.start(mode="off")
+        self.assertEqual([port for port, *_ in self.reactor.tcpServers], [8001])
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}").body, DATA)
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}").body, DATA)
+        self.assertEqual(self.origin.sent_bytes(SEGMENT), len(DATA))
+        self.assertEqual(self.tracker.calls, [])
+        self.assertEqual(self.ready(service), 200)
+        self.stop(service)
+        self.assertEqual(self.tracker.calls, [])
+
+
 class WithoutTests(ServiceTestCase):
     def test_without_a_tracker_it_caches(self) -> None:
         service = self.start(tracker_url=None)

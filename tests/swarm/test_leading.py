@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dashp2p.swarm.commands import Abandoned, CallTracker, FetchOrigin, StopOrigin
+from dashp2p.swarm.commands import Abandoned, Ask, CallTracker, FetchOrigin, StopOrigin
 from dashp2p.swarm.leading import Grant, merged_runs
 from dashp2p.swarm.policy import Policy
 from dashp2p.swarm.sourcing import leader_by_hash
@@ -334,3 +334,52 @@ class Runs(SynchronousTestCase):
 
     def test_far_runs_are_fetched_apart(self) -> None:
         self.assertEqual(merged_runs(0b1000001, 2), [(0, 1), (6, 1)])
+
+
+class TakingOnly(SynchronousTestCase):
+    """A peer that does not upload: it must never be waited for."""
+
+    def setUp(self) -> None:
+        self.bench = Bench(uploads=False)
+
+    def test_it_asks_for_no_lease_and_reports_nothing(self) -> None:
+        self.bench.want()
+        said = self.bench.node.take_commands(self.bench.now)
+        for _ in range(100):
+            self.bench.later(0.05)
+            said += self.bench.node.take_commands(self.bench.now)
+        self.bench.arrive(None, full(10))
+        self.bench.later(2.0)
+        said += self.bench.node.take_commands(self.bench.now)
+        self.assertEqual([each for each in said if isinstance(each, CallTracker)], [])
+
+    def test_alone_it_fetches_for_itself(self) -> None:
+        self.bench.want()
+        self.bench.later(0.3)
+        [fetch] = self.bench.take(FetchOrigin)
+        self.assertEqual((fetch.first, fetch.count), (0, 10))
+
+    def test_it_waits_a_moment_for_a_neighbour_that_will_lead(self) -> None:
+        self.bench.join("a")
+        self.bench.getting("a", distance=255, blocks=0)
+        self.bench.want()
+        self.bench.later(0.9)
+        self.assertEqual(self.bench.take(FetchOrigin), [])
+        self.bench.later(0.3)
+        self.assertEqual(len(self.bench.take(FetchOrigin)), 1)
+
+    def test_it_takes_what_a_neighbour_has(self) -> None:
+        self.bench.join("a", whole=0b10)
+        self.bench.want()
+        self.assertTrue(self.bench.take(Ask))
+        self.bench.later(0.3)
+        self.assertEqual(self.bench.take(FetchOrigin), [])
+
+    def test_others_that_elect_a_leader_leave_it_out(self) -> None:
+        bench = Bench()
+        bench.join("taker", uploads=False)
+        bench.getting("taker", distance=255, blocks=0)
+        bench.node.state.tracker_away = True
+        bench.want()
+        bench.later(0.3)
+        self.assertEqual(len(bench.take(FetchOrigin)), 1)
