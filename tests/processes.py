@@ -5,6 +5,7 @@ Whoever waits says for what and how long, and a daemon that dies or dawdles show
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from unittest import TestCase
+from urllib.parse import urlsplit
 
 from attrs import define, field
 
@@ -71,6 +73,20 @@ def get_json(url: str) -> Any:
     """The JSON at `url`; OSError or ValueError where there is none."""
     with urllib.request.urlopen(url, timeout=_HTTP_TIMEOUT_S) as answer:
         return json.load(answer)
+
+
+def slow_reader(case: TestCase, url: str) -> http.client.HTTPResponse:
+    """A client that has asked and reads only when told to. Its kernel takes little meanwhile."""
+    parts = urlsplit(url)
+    wire = socket.socket()
+    case.addCleanup(wire.close)
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    wire.settimeout(READY_S)
+    wire.connect((parts.hostname, parts.port))
+    connection = http.client.HTTPConnection(parts.netloc)
+    connection.sock = wire
+    connection.request("GET", parts.path)
+    return connection.getresponse()
 
 
 @define(eq=False)

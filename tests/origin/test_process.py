@@ -14,7 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.processes import wait_until
+from tests.processes import slow_reader, wait_until
 
 START_S = 20.0
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -95,28 +95,22 @@ class RunningTests(ProcessTestCase):
         self.assertEqual(process.wait(10), 0)
 
     def test_while_it_stops_a_response_ends_and_it_is_not_ready(self) -> None:
-        (self.root / "long.m4s").write_bytes(os.urandom(30_000_000))
+        (self.root / "long.m4s").write_bytes(os.urandom(9_000_000))
         process = self.start("--listen", "tcp:0:interface=127.0.0.1", "--root", "dash")
         port = self.port(process)
-        slow = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        self.addCleanup(slow.close)
-        slow.request("GET", "/dash/long.m4s")
-        response = slow.getresponse()
+        response = slow_reader(self, f"http://127.0.0.1:{port}/dash/long.m4s")
         began = response.read(1000)
         process.send_signal(signal.SIGINT)
         wait_until("it is not ready", lambda: self.get(port, "/readyz")[0] == 503, 5.0)
         self.assertEqual(self.get(port, "/dash/dash.mpd")[0], 503)
-        self.assertEqual(len(began + response.read()), 30_000_000)
+        self.assertEqual(len(began + response.read()), 9_000_000)
         self.assertEqual(process.wait(10), 0)
 
     def test_a_second_signal_ends_it_at_once(self) -> None:
-        (self.root / "long.m4s").write_bytes(os.urandom(30_000_000))
+        (self.root / "long.m4s").write_bytes(os.urandom(9_000_000))
         process = self.start("--listen", "tcp:0:interface=127.0.0.1", "--root", "dash")
         port = self.port(process)
-        slow = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        self.addCleanup(slow.close)
-        slow.request("GET", "/dash/long.m4s")
-        slow.getresponse()
+        slow_reader(self, f"http://127.0.0.1:{port}/dash/long.m4s")
         process.send_signal(signal.SIGTERM)
         wait_until("it is not ready", lambda: self.get(port, "/readyz")[0] == 503, 5.0)
         process.send_signal(signal.SIGTERM)

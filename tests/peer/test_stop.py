@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import signal
 import threading
 import urllib.error
 import urllib.request
-from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.testing import MemoryFilm
-from tests.processes import HOST, Daemon, Daemons, get_json, wait_until
+from tests.processes import Daemon, Daemons, get_json, slow_reader, wait_until
 
-FILM = MemoryFilm.make(segments=4, segment_bytes=2_000_000)
-MEDIA = [f"chunk_0_{number}.m4s" for number in range(1, 5)]
+FILM = MemoryFilm.make(segments=2, segment_bytes=7_000_000)
+"""More than the kernel takes for a player that does not read."""
+MEDIA = ["chunk_0_1.m4s", "chunk_0_2.m4s"]
 PATIENCE_S = 20.0
 PATIENT = "?CMCD=bl%3D20000%2Cdl%3D20000"
 """A player with 20 s in its buffer: no reason to turn to the origin."""
@@ -47,25 +46,17 @@ class StopTestCase(SynchronousTestCase):
         self.origin.wait_ready()
         self.tracker.wait_ready()
 
-    def slow_reader(self, daemon: Daemon, path: str) -> http.client.HTTPResponse:
-        """A player that has asked and read nothing yet."""
-        port = urlsplit(daemon.url).port
-        connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE_S)
-        self.addCleanup(connection.close)
-        connection.request("GET", f"/dash/{path}")
-        return connection.getresponse()
-
 
 class OrderTests(StopTestCase):
     def test_a_peer_ends_its_uploads_and_responses_and_says_so(self) -> None:
-        giver = self.daemons.peer(1, self.origin, self.tracker, "--upload-rate", "8Mbit")
+        giver = self.daemons.peer(1, self.origin, self.tracker, "--upload-rate", "40Mbit")
         giver.wait_ready()
         for path in MEDIA:
             self.assertTrue(get(giver, path) == FILM.files[path])
         taker = self.daemons.peer(2, self.origin, self.tracker)
         taker.wait_ready()
         wait_until("they know each other", lambda: taker.stats()["neighbours"], PATIENCE_S)
-        self.origin.kill()
+        response = slow_reader(self, f"{giver.url}/dash/{MEDIA[0]}")
         uploaded = giver.stats()["bytes"]["uploaded"]
         came: list[bytes] = []
         asking = threading.Thread(target=lambda: came.append(get(taker, MEDIA[1] + PATIENT)))
@@ -86,13 +77,17 @@ class OrderTests(StopTestCase):
         )
         asking.join()
         self.assertTrue(came == [FILM.files[MEDIA[1]]])
+        sent, got = giver.stats()["bytes"], taker.stats()["bytes"]
+        came_bytes = got["peers"] + got["duplicate"]
+        self.assertLessEqual(sent["uploaded"], came_bytes, "an upload was cut off")
+        self.assertTrue(response.read() == FILM.files[MEDIA[0]])
         self.assertEqual(giver.process.wait(PATIENCE_S), 0, giver.last_words())
         self.assertNotIn("Traceback", giver.log.read_text())
 
     def test_a_player_that_reads_slowly_gets_its_segment_whole(self) -> None:
         peer = self.daemons.peer(1, self.origin, self.tracker)
         peer.wait_ready()
-        response = self.slow_reader(peer, MEDIA[0])
+        response = slow_reader(self, f"{peer.url}/dash/{MEDIA[0]}")
         peer.process.send_signal(signal.SIGINT)
         wait_until("it is not ready", lambda: status(peer, "/readyz") == 503, PATIENCE_S)
         self.assertTrue(response.read() == FILM.files[MEDIA[0]])
@@ -107,7 +102,7 @@ class TwiceTests(StopTestCase):
     def test_a_second_signal_ends_a_peer_at_once(self) -> None:
         peer = self.daemons.peer(1, self.origin, self.tracker)
         peer.wait_ready()
-        response = self.slow_reader(peer, MEDIA[0])
+        response = slow_reader(self, f"{peer.url}/dash/{MEDIA[0]}")
         peer.process.send_signal(signal.SIGTERM)
         wait_until("it is not ready", lambda: status(peer, "/readyz") == 503, PATIENCE_S)
         peer.process.send_signal(signal.SIGINT)
