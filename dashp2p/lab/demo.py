@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,15 +18,20 @@ from rich.console import Console
 from rich.table import Table
 
 from dashp2p.content.interrupts import Interrupted, interruptible
-from dashp2p.lab import demo_summary, summary
+from dashp2p.lab import demo_summary, saved, summary
 from dashp2p.lab.demo_crowd import Crowd, StartFailedError
 from dashp2p.lab.demo_film import FilmUnavailableError, prepare
 from dashp2p.lab.demo_options import DemoOptions, parse, taken_ports
 from dashp2p.lab.demo_page import open_page
-from dashp2p.lab.demo_watch import Watch, viewers_of
+from dashp2p.lab.demo_result import demo_run
+from dashp2p.lab.demo_watch import Watch, named, viewers_of
+from dashp2p.lab.machine_load import MachineLoad
 from dashp2p.lab.processes import Programs
+from dashp2p.lab.report import page
+from dashp2p.lab.saved import Saved
 
 PIPED_WIDTH = 110
+REPORT_NAME = "report.html"
 
 
 class RefusedError(Exception):
@@ -60,12 +66,12 @@ def _run(options: DemoOptions, console: Console) -> int:
             console.print(f"Starting the origin, the tracker and {options.peers} peers")
             crowd.start_daemons()
             _introduce(crowd, console)
-            watch = Watch(crowd, console)
+            watch, load = Watch(crowd, console), MachineLoad()
             try:
                 watch.run()
             except Interrupted:
                 console.print("Stopping everything")
-            _conclude(crowd, console, watch.running_s)
+            _conclude(crowd, console, watch, load)
     return 1 if crowd.lost or crowd.failed_viewers else 0
 
 
@@ -121,9 +127,9 @@ def _introduce(crowd: Crowd, console: Console) -> None:
     console.print("Ctrl-C ends the demo.")
 
 
-def _conclude(crowd: Crowd, console: Console, running_s: float) -> None:
-    """Collect the figures while the peers still answer, print and save them."""
-    options = crowd.options
+def _conclude(crowd: Crowd, console: Console, watch: Watch, load: MachineLoad) -> None:
+    """Collect the figures while the peers still answer, print and save them, and write a report."""
+    options, busy = crowd.options, load.share()
     crowd.stop_viewers()
     stats = crowd.peer_stats()
     origin = crowd.origin_stats()
@@ -135,10 +141,32 @@ def _conclude(crowd: Crowd, console: Console, running_s: float) -> None:
         for peer, one in sorted(stats.items())
     ]
     path = options.state / "summary.json"
-    demo_summary.save(path, figures, rows, origin, running_s)
+    demo_summary.save(path, figures, rows, origin, watch.running_s)
+    watch.log.note(watch.running_s, named(stats))
+    run = demo_run(
+        watch.log,
+        named(reports),
+        named(watch.joined),
+        sum((origin.get("bytes") or {}).values()),
+        watch.running_s,
+        time.time() - watch.running_s,
+        busy,
+    )
     console.print(summary.table(figures))
     console.print(demo_summary.peer_table(rows))
     console.print(f"Saved in {path}", soft_wrap=True)
+    console.print(_write_report(run, options.state), soft_wrap=True, markup=False, highlight=False)
+
+
+def _write_report(run: Saved, state: Path) -> str:
+    """The report, and the run that it is of; says where it is, or why there is none."""
+    if not run.result.viewers:
+        return "Nobody watched, so there is no report."
+    try:
+        saved.save(run.scenario, run.result, run.figures, state / saved.RUN_NAME)
+        return f"Report: {page.write_runs([run], state / REPORT_NAME)}"
+    except OSError as error:
+        return f"The report could not be written: {error}"
 
 
 if __name__ == "__main__":

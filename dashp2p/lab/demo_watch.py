@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.status import Status
 
 from dashp2p.lab import measure
+from dashp2p.lab.crowd_log import CrowdLog
 from dashp2p.lab.demo_crowd import Member, last_words
 from dashp2p.lab.demo_options import DemoOptions
 
@@ -34,6 +35,11 @@ def is_over(options: DemoOptions, running_s: float, waiting: int, playing: int) 
     if options.seconds is not None:
         return running_s >= options.seconds
     return bool(viewers_of(options)) and not options.browser and waiting + playing == 0
+
+
+def named(stats: Mapping[int, Any]) -> dict[str, Any]:
+    """By names that say which peer it is, in the order of their numbers when sorted."""
+    return {f"peer-{peer:02d}": one for peer, one in sorted(stats.items())}
 
 
 def progress_line(
@@ -83,6 +89,9 @@ class Watch:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     running_s: float = 0.0
+    log: CrowdLog = field(factory=CrowdLog)
+    joined: dict[int, float] = field(factory=dict)
+    """When the viewer of a peer was started, in seconds from the beginning."""
     _waiting: list[int] = field(init=False)
     _figures_due_s: float = 0.0
     _line_due_s: float = 0.0
@@ -115,10 +124,14 @@ class Watch:
     def _join(self, count: int) -> None:
         joined = count - len(self._waiting)
         if self._waiting and self.running_s >= joined * JOIN_INTERVAL_S:
-            self.crowd.start_viewer(self._waiting.pop(0))
+            peer = self._waiting.pop(0)
+            self.joined[peer] = self.running_s
+            self.crowd.start_viewer(peer)
 
     def _show(self, status: Status, count: int, playing: int) -> None:
-        line = progress_line(self.running_s, count, playing, self.crowd.peer_stats().values())
+        stats = self.crowd.peer_stats()
+        self.log.note(self.running_s, named(stats))
+        line = progress_line(self.running_s, count, playing, stats.values())
         if count and not playing and not self._waiting:
             line += "; all viewers have finished, Ctrl-C ends the demo"
         status.update(line)

@@ -54,7 +54,7 @@ class Figures:
     """Links that honest peers had with liars at the end; None where there were none."""
     cpu_per_viewer: float | None
     """CPU that a peer's daemon used, as share of one core while its viewer watched; the median."""
-    machine_busy: float
+    machine_busy: float | None
     crowd: Summary | None
     stall_ratio: float | None = None
     """Stalled time of all viewers by their stalled and played time."""

@@ -46,8 +46,8 @@ class RunResult:
     swarms: Any
     cpu_s: dict[str, float]
     """CPU that each program used since the first viewer's start, in seconds of one core."""
-    machine_busy: float
-    """Share of all cores' time that was used while viewers watched."""
+    machine_busy: float | None
+    """Share of all cores' time that was used while viewers watched; None where it is not told."""
     stage: dict[str, Any]
     notes: tuple[str, ...]
     setting: Setting = Setting.LAB

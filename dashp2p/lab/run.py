@@ -21,6 +21,7 @@ from dashp2p.lab.aim import Aim
 from dashp2p.lab.crew import Crew
 from dashp2p.lab.film import Film
 from dashp2p.lab.forking import ForkServer, Job
+from dashp2p.lab.machine_load import MachineLoad
 from dashp2p.lab.measure import Sample
 from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.processes import Program, Programs
@@ -113,7 +114,7 @@ class Run:
             self._aim = Aim(len(self.film.index.entries))
             self._crew = Crew(self._stage, self.scenario, self.film, work, self.ablations)
             self._prepare()
-            busy = _MachineLoad()
+            busy = MachineLoad()
             self._watch()
             return self._collect(began_at, busy.share())
 
@@ -325,7 +326,7 @@ class Run:
 
     # The end
 
-    def _collect(self, began_at: float, machine_busy: float) -> RunResult:
+    def _collect(self, began_at: float, machine_busy: float | None) -> RunResult:
         self._sample()
         self._note_deaths()
         liar_ids = [(self._ask(host, "/stats") or {}).get("peer") for host in self._liars()]
@@ -403,25 +404,6 @@ class Run:
 def _batches(visits: Sequence[Visit]) -> list[Sequence[Visit]]:
     """So many that their interpreters' starts don't make each other late."""
     return [visits[at : at + START_AT_ONCE] for at in range(0, len(visits), START_AT_ONCE)]
-
-
-class _MachineLoad:
-    """How busy all cores are, from its making on."""
-
-    def __init__(self) -> None:
-        self._total, self._idle = self._read()
-
-    def share(self) -> float:
-        total, idle = self._read()
-        passed = total - self._total
-        return 1 - (idle - self._idle) / passed if passed else 0.0
-
-    @staticmethod
-    def _read() -> tuple[int, int]:
-        fields = [
-            int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-        ]
-        return sum(fields), fields[3] + fields[4]
 
 
 def _all_held(stats: list[Any], film: Film) -> bool:

@@ -107,6 +107,9 @@ class DemoRunTests(SynchronousTestCase):
         self.assertGreater(summary["peer_bytes"], 0)
         self.assertGreater(summary["offload"], 0)
         self.assertIn("1 - 1/N", self.said.read_text())
+        report = self.state / "report.html"
+        self.assertIn(f"Report: {report}", self.said.read_text())
+        self.assertIn("Two viewers cost the origin", report.read_text())
 
     def test_ctrl_c_stops_everything_and_still_tells_what_it_came_to(self) -> None:
         make_film(self.film, seconds=FILM_S)
@@ -118,6 +121,7 @@ class DemoRunTests(SynchronousTestCase):
         self.assertEqual(process.wait(END_S), 0, self.said.read_text())
         self.assert_nothing_is_left(self.pids())
         self.assertTrue((self.state / "summary.json").is_file())
+        self.assertIn("Nobody watched", self.said.read_text())
 
     def test_sigterm_in_the_middle_of_the_film_stops_everything(self) -> None:
         make_film(self.film, seconds=FILM_S)

@@ -45,7 +45,7 @@ def _joined(one: Saved, other: Saved) -> Saved:
         viewers={**first.viewers, **second.viewers},
         stats={**first.stats, **second.stats},
         cpu_s={**first.cpu_s, **second.cpu_s},
-        machine_busy=max(first.machine_busy, second.machine_busy),
+        machine_busy=max(first.machine_busy or 0.0, second.machine_busy or 0.0),
         notes=(*first.notes, *second.notes),
         stage=_stages(first.stage, second.stage),
     )

@@ -28,7 +28,7 @@ def _answer(experiment: Experiment) -> Sentence:
     case = experiment.crowd or experiment.plain or experiment.cases[0]
     viewers = words.count(experiment.viewers, "viewer")
     troubles = _troubles(case)
-    busy = max(one.machine_busy for one in case.figures)
+    busy = max(one.machine_busy or 0.0 for one in case.figures)
     way = "" if case is experiment.crowd else " without peers"
     if not troubles:
         return Sentence(f"Yes: network and machines carried {viewers}{way}.", GOOD)

@@ -233,7 +233,7 @@ def _spaced(told: str) -> str:
 
 def _cautions(experiment: Experiment) -> list[Sentence]:
     found = []
-    busy = max(one.machine_busy for case in experiment.cases for one in case.figures)
+    busy = max(one.machine_busy or 0.0 for case in experiment.cases for one in case.figures)
     if busy > BUSY:
         found.append(
             Sentence(

@@ -85,7 +85,7 @@ def _crowd(experiment: Experiment) -> str:
     if experiment.setting is Setting.REHEARSAL:
         film = f"one film, for {length(scenario.film_s)} at most"
     elif experiment.setting is Setting.DEMO:
-        film = "one film"
+        film = "one film" if scenario.peers == 1 else "the same film"
     opens = "opens" if scenario.peers == 1 else "open"
     if scenario.spacing_s and scenario.peers > 1:
         return f"{viewers} {opens} {film}, {scenario.spacing_s:g} s apart"
