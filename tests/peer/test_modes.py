@@ -45,19 +45,22 @@ class ModeTests(SynchronousTestCase):
         giver = self.peer(1, "--mode", "full")
         self.watch(giver)
         taker, recluse = self.peer(2, "--mode", "download-only"), self.peer(3, "--mode", "off")
-        wait_until("they have met", lambda: taker.stats()["neighbours"], PATIENCE_S)
+        other = self.peer(4)
+        for peer in (taker, other):
+            wait_until(
+                "all have met", lambda peer=peer: len(peer.stats()["neighbours"]) == 2, PATIENCE_S
+            )
         self.watch(taker)
         self.watch(recluse)
-        took = taker.stats()["bytes"]
-        self.assertGreaterEqual(took["peers"], WHOLE)
+        self.assertGreaterEqual(taker.stats()["bytes"]["peers"], WHOLE)
         self.assertEqual(recluse.stats()["bytes"]["peers"], 0)
         self.assertEqual(recluse.stats()["neighbours"], [])
-        self.assertEqual(self.known(), 2)
+        self.assertEqual(self.known(), 3)
 
-        giver.stop()
-        late = self.peer(4)
-        wait_until("it is connected to the taker", lambda: taker.stats()["neighbours"], PATIENCE_S)
-        self.watch(late)
-        self.assertEqual(late.stats()["bytes"]["peers"], 0)
-        self.assertEqual(taker.stats()["bytes"]["uploaded"], 0)
-        self.assertEqual(recluse.stats()["bytes"]["uploaded"], 0)
+        giver.kill()
+        before = other.stats()["bytes"]["peers"]
+        self.watch(other)
+        self.assertEqual(other.stats()["bytes"]["peers"], before)
+        self.assertEqual(len(other.stats()["neighbours"]), 1)
+        for peer in (taker, recluse):
+            self.assertEqual(peer.stats()["bytes"]["uploaded"], 0)
