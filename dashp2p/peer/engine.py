@@ -446,12 +446,9 @@ class Engine:
         job.addBoth(done)
 
     def _tell_losses(self) -> None:
-        for digest in self.store.take_lost():
-            entry = self._by_digest(digest)
-            if entry is not None:
-                self.node.evicted(entry.position)
-
-    def _by_digest(self, digest: bytes) -> Entry | None:
-        if self.index is None:
-            return None
-        return next((entry for entry in self.index.entries if entry.digest == digest), None)
+        lost = self.store.take_lost()
+        if not lost or self.index is None:
+            return
+        # In one go: there may be many at once, and an index may have 65 536 entries.
+        for position in [entry.position for entry in self.index.entries if entry.digest in lost]:
+            self.node.evicted(position)

@@ -39,6 +39,8 @@ ORIGIN_SLOWEST_BPS: Final = 64_000
 without progress, and slower than any rung. Else one byte a second would hold a segment for hours.
 """
 ORIGIN_CONNECTIONS: Final = 8
+INDEX_INLINE_BYTES: Final = 128 * 1024
+"""A longer index is read in a thread: one of 65 536 entries takes a second."""
 INDEX_RETRY_S: Final = 2.0
 INDEX_RETRY_MAX_S: Final = 30.0
 INDEX_LATE_S: Final = 10.0

@@ -257,15 +257,27 @@ class Presentation:
 
     def take_index(self, raw: bytes) -> Index | None:
         """The bytes at position 0 are here. None when they are refused after all."""
-        if self.signature is None:
-            return None
-        try:
-            self.index = parse_index(raw, self.signature)
-        except IndexRefused as error:
-            self._refuse(error)
+        signature = self.signature
+        return None if signature is None else self.take_read(signature, read_index(raw, signature))
+
+    def take_read(self, signature: IndexSignature, read: Index | IndexRefused) -> Index | None:
+        """What `read_index` made of those bytes, perhaps in a thread; None when it is of no use."""
+        if signature != self.signature:
+            return None  # another film was published meanwhile
+        if isinstance(read, IndexRefused):
+            self._refuse(read)
             self._again()
             return None
+        self.index = read
         self._look_later()
         self.indexed_at = self._clock.seconds()
         self._settle("sharing", None)
         return self.index
+
+
+def read_index(raw: bytes, signature: IndexSignature) -> Index | IndexRefused:
+    """Any thread: the index in these bytes, or why there is none."""
+    try:
+        return parse_index(raw, signature)
+    except IndexRefused as error:
+        return error

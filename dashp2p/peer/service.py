@@ -21,7 +21,7 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionP
 from twisted.web.resource import Resource
 
 from dashp2p.content.entry import Entry, Kind
-from dashp2p.content.index import Index, IndexSignature
+from dashp2p.content.index import Index, IndexRefused, IndexSignature
 from dashp2p.content.keys import KeyRefused, load_or_create_key, public_bytes
 from dashp2p.content.keys import peer_id as peer_id_of
 from dashp2p.peer.engine import Engine
@@ -29,6 +29,7 @@ from dashp2p.peer.exchange import Exchange, tcp_endpoint
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.limits import (
     HANG_UP_S,
+    INDEX_INLINE_BYTES,
     ORIGIN_CONNECT_S,
     ORIGIN_CONNECTIONS,
     PLAYER_STALLED_S,
@@ -39,7 +40,7 @@ from dashp2p.peer.membership import Membership, local_address_towards
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.page import Page
 from dashp2p.peer.plain_agent import PlainAgent
-from dashp2p.peer.presentation import KnownOrigins, Presentation
+from dashp2p.peer.presentation import KnownOrigins, Presentation, read_index
 from dashp2p.peer.proxy import DashResource
 from dashp2p.peer.sessions import Sessions
 from dashp2p.peer.stats import Stats
@@ -351,7 +352,23 @@ class PeerService(Service):
             self._index_here(entry)
 
     def _index_here(self, entry: Entry) -> None:
-        index = self.presentation.take_index(self.engine.read(entry, 0, entry.size_bytes))
+        signature = self.presentation.signature
+        if signature is None:
+            return
+        raw = self.engine.read(entry, 0, entry.size_bytes)
+        if len(raw) <= INDEX_INLINE_BYTES:
+            self._index_read(signature, read_index(raw, signature))
+            return
+        reading = self._own(self._in_thread(partial(read_index, raw, signature)))
+        reading.addCallback(lambda read: self._index_read(signature, read))
+        reading.addErrback(self._not_read)
+
+    def _not_read(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            log.failure("reading the index failed", failure=failure)
+
+    def _index_read(self, signature: IndexSignature, read: Index | IndexRefused) -> None:
+        index = self.presentation.take_read(signature, read)
         if index is None:
             return
         self.engine.index = index

@@ -37,6 +37,9 @@ class ModeTests(SynchronousTestCase):
             with urllib.request.urlopen(f"{peer.url}/dash/{path}{PATIENT}", timeout=20.0) as answer:
                 self.assertTrue(answer.read() == FILM.files[path])
 
+    def meets(self, peer: Daemon) -> bool:
+        return len(peer.stats()["neighbours"]) == 2
+
     def known(self) -> int:
         """Peers that the tracker knows."""
         return sum(swarm["peers"] for swarm in get_json(f"{self.tracker.url}/swarms")["swarms"])
@@ -46,10 +49,7 @@ class ModeTests(SynchronousTestCase):
         self.watch(giver)
         taker, recluse = self.peer(2, "--mode", "download-only"), self.peer(3, "--mode", "off")
         other = self.peer(4)
-        for peer in (taker, other):
-            wait_until(
-                "all have met", lambda peer=peer: len(peer.stats()["neighbours"]) == 2, PATIENCE_S
-            )
+        wait_until("all have met", lambda: self.meets(taker) and self.meets(other), PATIENCE_S)
         self.watch(taker)
         self.watch(recluse)
         self.assertGreaterEqual(taker.stats()["bytes"]["peers"], WHOLE)

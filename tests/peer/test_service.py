@@ -20,6 +20,7 @@ from dashp2p.peer import service as service_module
 from dashp2p.peer.fakenet import advance
 from dashp2p.peer.fakeweb import Asked, MemoryWeb, memory_client
 from dashp2p.peer.limits import INDEX_LATE_S, INDEX_LOOK_S
+from dashp2p.peer.presentation import read_index
 from dashp2p.peer.service import PeerService, PeerSettings
 from dashp2p.testing import (
     ORIGIN,
@@ -198,6 +199,50 @@ class StartTests(ServiceTestCase):
             self.assertEqual(code_under(site, "tv.lan", "/readyz"), 200)
         self.assertEqual(code_under(players, "ops.example", "/readyz"), 421)
         self.assertEqual(code_under(admin, "ops.example", "/readyz"), 200)
+
+
+class LongIndexTests(ServiceTestCase):
+    """An index that is read in a thread."""
+
+    def setUp(self) -> None:
+        ServiceTestCase.setUp(self)
+        self.patch(service_module, "INDEX_INLINE_BYTES", 100)
+        self.reading: list[Deferred[None]] = []
+        self.patch(service_module, "deferToThreadPool", self._as_the_test_says)
+
+    def _as_the_test_says(
+        self, reactor: Any, pool: object, work: Callable[[], Any]
+    ) -> Deferred[Any]:
+        if getattr(work, "func", None) is not read_index:
+            return self._in_thread(reactor, pool, work)
+        gate: Deferred[None] = Deferred()
+        self.reading.append(gate)
+        return gate.addCallback(lambda _: work())
+
+    def test_the_daemon_does_not_stand_still_meanwhile(self) -> None:
+        service = self.start()
+        [gate] = self.reading
+        self.assertEqual(service.presentation.mode, "starting")
+        self.assertEqual(self.ready(service), 503)
+        gate.callback(None)
+        self.advance(0.1)
+        self.assertEqual(service.presentation.mode, "sharing")
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}").body, DATA)
+
+    def test_stopping_does_not_wait_for_it(self) -> None:
+        self.stop(self.start())
+
+    def test_when_another_film_was_signed_meanwhile_it_is_of_no_use(self) -> None:
+        service = self.start()
+        self.origin.files = dict(RECUT.files)
+        self.advance(INDEX_LATE_S * 3)
+        self.reading[0].callback(None)
+        self.advance(0.1)
+        self.assertIsNone(service.presentation.index)
+        self.reading[-1].callback(None)
+        self.advance(1.0)
+        assert service.presentation.index is not None
+        self.assertEqual(service.presentation.index.presentation_id, RECUT.index.presentation_id)
 
 
 class ModeTests(ServiceTestCase):
