@@ -26,13 +26,14 @@ from dashp2p.peer.limits import (
     BAN_S,
     DIAL_TIMEOUT_S,
     DOUBTFUL_S,
+    LINKS_PER_ADDRESS,
     MAX_BANS,
     MAX_DIALS,
     MAX_LINKS,
-    MAX_LINKS_PER_ADDRESS,
     WANTED_LINKS,
 )
 from dashp2p.peer.link import Link
+from dashp2p.web.addresses import address_group, is_loopback
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Event, GoAway, Have, Hello
 
@@ -96,6 +97,8 @@ class Exchange(Factory):
         self.links: dict[bytes, Link] = {}
         self.events: LinkEvents | None = None
         self.refused_links = 0
+        self.links_per_address: int | None = LINKS_PER_ADDRESS
+        """Links that one address may dial to us; None: as many as it likes."""
         self.mismatches = 0
         """Connections on which one side spoke TLS and the other did not."""
         self.hello = hello
@@ -119,13 +122,19 @@ class Exchange(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Link | None:
         """A link for somebody who dials us."""
-        host = getattr(addr, "host", "")
-        same = sum(1 for link in self._all if not link.dialled and link.address == host)
-        crowded = same >= MAX_LINKS_PER_ADDRESS and not _is_loopback(host)
-        if self._stopping or crowded or len(self._all) >= MAX_LINKS:
+        if self._stopping or len(self._all) >= MAX_LINKS or self._crowds(addr):
             self.refused_links += 1
             return None
         return self._make(dialled=False)
+
+    def _crowds(self, addr: IAddress | None) -> bool:
+        """Whether this address holds as many links as it may."""
+        if self.links_per_address is None or is_loopback(addr):
+            return False
+        group = address_group(addr)
+        callers = [link for link in self._all if not link.dialled]
+        same = sum(1 for link in callers if address_group(link.transport.getPeer()) == group)
+        return same >= self.links_per_address
 
     def _make(self, dialled: bool, expects: bytes | None = None) -> Link:
         link = Link(self, self._clock, dialled, expects)
@@ -286,10 +295,3 @@ class Exchange(Factory):
         """Close all links."""
         for link in list(self._all):
             link.abort()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

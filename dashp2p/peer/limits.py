@@ -8,8 +8,9 @@ MAX_LINKS: Final = 50
 """Open links, both ways."""
 WANTED_LINKS: Final = 30
 """Links that we dial for; the rest is left to others who dial us."""
-MAX_LINKS_PER_ADDRESS: Final = 64
-"""Links from one address; loopback is exempt. Behind a NAT many peers share one."""
+LINKS_PER_ADDRESS: Final = 32
+"""Links that one address (in IPv6 a /64) may dial to us, unless an option says otherwise; loopback
+is exempt. Behind a NAT many peers share one; the rest of MAX_LINKS is left to others."""
 MAX_DIALS: Final = 16
 """Dials under way at a time."""
 DIAL_TIMEOUT_S: Final = 3.0

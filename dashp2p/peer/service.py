@@ -30,6 +30,7 @@ from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.limits import (
     HANG_UP_S,
     INDEX_INLINE_BYTES,
+    LINKS_PER_ADDRESS,
     ORIGIN_CONNECT_S,
     ORIGIN_CONNECTIONS,
     PLAYER_STALLED_S,
@@ -58,7 +59,7 @@ from dashp2p.swarm.node import Node
 from dashp2p.swarm.policy import Policy
 from dashp2p.web.cors import CorsPolicy
 from dashp2p.web.hosts import AdminGuard, HostGuard
-from dashp2p.web.limits import SiteLimits
+from dashp2p.web.limits import MAX_CONNECTIONS_PER_ADDRESS, SiteLimits
 from dashp2p.web.listener import HttpListener, Listener, StartRefused
 from dashp2p.web.metrics import Metrics
 from dashp2p.web.site import BoundedSite
@@ -96,6 +97,8 @@ class PeerSettings:
     as_local: frozenset[str] = frozenset()
     """Addresses that count as this machine."""
     mode: str = FULL
+    links_per_address: int | None = LINKS_PER_ADDRESS
+    connections_per_address: int | None = MAX_CONNECTIONS_PER_ADDRESS
 
 
 def http_client(reactor: Any, ca: Path | None) -> tuple[HTTPClient, HTTPConnectionPool]:
@@ -173,6 +176,7 @@ class PeerService(Service):
             self._have,
             LinkTls(self._key, reactor) if settings.link_security else None,
         )
+        self.exchange.links_per_address = settings.links_per_address
         self.node = Node(
             self.peer_id,
             lambda position: self.engine.entry_of(position),
@@ -217,7 +221,9 @@ class PeerService(Service):
                 reactor,
             ),
         )
-        limits = SiteLimits(stalled_s=PLAYER_STALLED_S)
+        limits = SiteLimits(
+            stalled_s=PLAYER_STALLED_S, connections_per_address=settings.connections_per_address
+        )
         guard = HostGuard(settings.allow_hosts)
         site = BoundedSite(root, reactor, limits=limits, guard=guard, as_local=settings.as_local)
         self._players = HttpListener("listen", settings.listen, site, reactor)

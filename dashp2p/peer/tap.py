@@ -16,6 +16,7 @@ from dashp2p.options import (
     hex_key,
     host_name,
     http_url,
+    integer,
     local_endpoint,
     readable_directory,
     readable_file,
@@ -132,6 +133,22 @@ class Options(DaemonOptions):
             repeat=True,
         ),
         Option(
+            "links-per-address",
+            "How many links one address may dial to this peer, of 50 in all; 0: as many as it "
+            "likes. Behind one router many peers are one address. This machine is exempt.",
+            integer(0, 1_000_000),
+            default="32",
+            example="10",
+        ),
+        Option(
+            "connections-per-address",
+            "How many connections players at one address may hold; 0: as many as they like. This "
+            "machine is exempt.",
+            integer(0, 1_000_000),
+            default="64",
+            example="16",
+        ),
+        Option(
             "client",
             "The folder of the player page, if it is not the one that came with the program.",
             readable_directory,
@@ -189,6 +206,8 @@ def settings_of(options: Options) -> PeerSettings:
         ablations=ablations(options["ablate"]),
         link_security=options["link-security"] == "tls",
         mode=options["mode"],
+        links_per_address=options["links-per-address"] or None,
+        connections_per_address=options["connections-per-address"] or None,
     )
 
 

@@ -185,20 +185,35 @@ class BoundTests(ExchangeTestCase):
         self.assertIsNotNone(self.stranger("203.0.113.9"))
 
     def test_links_of_one_address_are_bounded(self) -> None:
-        self.patch(exchange_module, "MAX_LINKS_PER_ADDRESS", 3)
+        self.me.links_per_address = 3
         for _ in range(3):
             self.assertIsNotNone(self.stranger("198.51.100.7"))
         self.assertIsNone(self.stranger("198.51.100.7"))
         self.assertIsNotNone(self.stranger("198.51.100.8"))
 
+    def test_of_ipv6_a_network_counts_as_one_address(self) -> None:
+        self.me.links_per_address = 1
+        self.assertIsNotNone(self.stranger("2001:db8::1"))
+        self.assertIsNone(self.stranger("2001:db8::2"))
+        self.assertIsNotNone(self.stranger("2001:db8:0:1::1"))
+
+    def test_one_address_leaves_room_for_others_unless_it_may_take_all(self) -> None:
+        for _ in range(MAX_LINKS):
+            self.stranger("198.51.100.7")
+        self.assertIsNotNone(self.stranger("198.51.100.8"))
+        self.me.links_per_address = None
+        for _ in range(MAX_LINKS):
+            self.stranger("198.51.100.7")
+        self.assertIsNone(self.stranger("198.51.100.8"))
+
     def test_loopback_is_exempt_from_the_bound_by_address(self) -> None:
-        self.patch(exchange_module, "MAX_LINKS_PER_ADDRESS", 3)
+        self.me.links_per_address = 3
         for host in ("127.0.0.1", "::1"):
             for _ in range(5):
                 self.assertIsNotNone(self.stranger(host))
 
     def test_whom_we_dialled_does_not_count_for_its_address(self) -> None:
-        self.patch(exchange_module, "MAX_LINKS_PER_ADDRESS", 1)
+        self.me.links_per_address = 1
         self.hosts["other"] = "203.0.113.9"
         self.network.listen("203.0.113.9", PORT, self.exchange("unused"))
         self.me.dial([Address(id_of("unused"), "203.0.113.9", PORT)])

@@ -191,6 +191,11 @@ class StartTests(ServiceTestCase):
         self.start(admin="tcp:9100")
         self.assertEqual([port for port, *_ in self.reactor.tcpServers], [8001, 4001, 9100])
 
+    def test_caps_by_address_reach_both_listeners(self) -> None:
+        service = self.start(links_per_address=5, connections_per_address=7)
+        self.assertEqual(service.exchange.links_per_address, 5)
+        self.assertEqual(service._players.site.limits.connections_per_address, 7)
+
     def test_each_listener_heeds_under_which_name_it_is_asked(self) -> None:
         self.start(admin="tcp:9100", admin_hosts=("ops.example",), allow_hosts=("tv.lan",))
         players, _, admin = (factory for _, factory, *_ in self.reactor.tcpServers)

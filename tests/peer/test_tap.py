@@ -48,6 +48,19 @@ class OptionsTests(TapTestCase):
         for name in ("allow-host", "allow-origin"):
             self.assertEqual(options[name], (), name)
 
+    def test_caps_by_address_are_options(self) -> None:
+        settings = self.service().settings
+        self.assertEqual((settings.links_per_address, settings.connections_per_address), (32, 64))
+        caps = ("--links-per-address", "0", "--connections-per-address", "7")
+        settings = self.service(*caps).settings
+        self.assertEqual((settings.links_per_address, settings.connections_per_address), (None, 7))
+
+    def test_what_is_shared_is_an_option(self) -> None:
+        self.assertEqual(self.service().settings.mode, "full")
+        self.environ["DASHP2P_MODE"] = "download-only"
+        self.assertEqual(self.service().settings.mode, "download-only")
+        self.assertIn("off", self.refusal("--mode", "none"))
+
     def test_the_command_line(self) -> None:
         options = self.options(
             *("--listen", "tcp:8002:interface=127.0.0.1", "--exchange", "tcp:4001"),
