@@ -174,6 +174,32 @@ export class SourceChart extends Chart {
   }
 }
 
+/** A point for each request: the seconds that were left when it had come whole, below nought too late. */
+export class SlackChart extends Chart {
+  options() {
+    const point = (name) => ({
+      stroke: colour(name), fill: colour(name), paths: () => null, points: { show: true, size: 7, fill: colour(name), width: 0 },
+    });
+    const lowest = (min) => Math.min(0, Math.floor(min ?? 0));
+    return {
+      padding: [8, 14, 0, 0],
+      scales: {
+        x: lastMinutes,
+        y: { range: (u, min, max) => [lowest(min), niceTop(max ?? 0)] },
+      },
+      axes: axes(null).map((axis, index) => (index === 1 ? { ...axis, splits: undefined } : axis)),
+      series: [{}, point("peers"), point("cache"), point("origin")],
+    };
+  }
+
+  /** `points`: {t, slack, source}, oldest first; t in the peer's seconds of uptime, `now` the same. */
+  show(points, now) {
+    const newest = [...points, { t: now, slack: null, source: null }];
+    const of = (source) => newest.map((point) => (point.source === source ? point.slack : null));
+    this.draw([newest.map((point) => point.t), of("peers"), of("cache"), of("origin")]);
+  }
+}
+
 /** Seconds of buffer as an area, bitrate on screen as a dashed staircase with its own scale. */
 export class PlaybackChart extends Chart {
   #history = new History();

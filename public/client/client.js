@@ -8,6 +8,7 @@ import { Panel } from "./panel.js";
 import { missing, pictureName, Player } from "./player.js";
 import { listenTo, QoeMeter, QoeReporter } from "./qoe.js";
 import { Recovery } from "./recovery.js";
+import { Inside } from "./inside.js";
 import { headline } from "./sources.js";
 import { StatsFeed } from "./stats.js";
 
@@ -47,6 +48,7 @@ class Page {
   live = document.getElementById("live");
   notice = new Notice();
   panel = new Panel();
+  inside = new Inside((shown) => { this.panel.rows = shown ? Infinity : 8; });
   sourceChart = new SourceChart(document.getElementById("source-chart"));
   playbackChart = new PlaybackChart(document.getElementById("playback-chart"));
   feed = new StatsFeed();
@@ -60,7 +62,7 @@ class Page {
 
   start() {
     this.watchPeer();
-    listenForKeys(this.video, document.getElementById("stage"));
+    listenForKeys(this.video, document.getElementById("stage"), () => this.inside.toggle());
     const mpd = mpdPath(location.search, location.origin);
     const lack = missing();
     if (mpd === null) {
@@ -81,6 +83,7 @@ class Page {
       this.peerAway = false;
       this.stats = detail;
       this.panel.showStats(detail);
+      this.inside.showStats(detail);
       this.sourceChart.add(performance.now() / 1000, detail.bytes ?? {});
       this.sayHeadline();
     });

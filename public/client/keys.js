@@ -2,12 +2,13 @@
 
 const SKIP_S = 5;
 
-export function listenForKeys(video, stage) {
+export function listenForKeys(video, stage, toggleDetails) {
   const actions = {
     " ": () => toggle(video),
     k: () => toggle(video),
     m: () => { video.muted = !video.muted; },
     f: () => fullScreen(stage),
+    d: toggleDetails,
     ArrowLeft: () => skip(video, -SKIP_S),
     ArrowRight: () => skip(video, SKIP_S),
   };

@@ -12,6 +12,8 @@ const TRACKER_GRACE_S = 5;
 export class Panel {
   #root;
   #known = false;
+  /** How many neighbours are listed; the details list all. */
+  rows = ROWS;
 
   constructor(root = document) { this.#root = root; }
 
@@ -82,7 +84,7 @@ export class Panel {
     this.#id("crowd-empty").hidden = neighbours.length > 0;
     const busiest = [...neighbours]
       .sort((a, b) => (b.received_bytes - a.received_bytes) || a.peer.localeCompare(b.peer))
-      .slice(0, ROWS);
+      .slice(0, this.rows);
     this.#id("crowd-rows").replaceChildren(...busiest.map(neighbourRow));
     const others = neighbours.length - busiest.length;
     this.#id("crowd-more").hidden = others === 0;

@@ -20,7 +20,15 @@ from urllib.parse import urlsplit
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, Route
+    from playwright.sync_api import (
+        Browser,
+        BrowserContext,
+        ConsoleMessage,
+        Error,
+        Page,
+        Request,
+        Route,
+    )
 
 CHROMIUM_VARIABLE: Final = "DASHP2P_CHROMIUM"
 CHROMIUM_NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -39,6 +47,10 @@ CLIENT: Final = Path(__file__).parents[2] / "public" / "client"
 LIBRARIES: Final = ("dash.all.min.js", "uPlot.iife.min.js", "uPlot.min.css")
 DESKTOP: Final = (1280, 800)
 PHONE: Final = (390, 844)
+SCREENSHOTS_VARIABLE: Final = "DASHP2P_SCREENSHOTS"
+"""Names the folder that tests keep their pictures in: docs/images, to take new ones for docs."""
+SCREENSHOTS: Final = Path("screenshots")
+"""Where they go else: within trial's own folder."""
 PATIENCE_S: Final = 30.0  # for a machine that has much else to do
 _STEP_MS: Final = 50
 
@@ -120,6 +132,30 @@ class Tab:
         assert isinstance(value, int | float), value
         return float(value)
 
+    def keep(self, name: str, whole: bool = False) -> Path:
+        """Keep a picture of what the window shows, or of the whole page; returns its file."""
+        folder = Path(os.environ.get(SCREENSHOTS_VARIABLE) or SCREENSHOTS)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder.resolve() / f"{name}.png"
+        self.page.screenshot(path=path, full_page=whole)
+        return path
+
+    def focusable_order(self, most: int = 40) -> list[str]:
+        """What Tab reaches from the page's start: each element's id, else its tag and class."""
+        found: list[str] = []
+        self.page.evaluate("document.activeElement.blur()")
+        name = (
+            "(() => { const e = document.activeElement; if (e === document.body) return '';"
+            " return e.id || `${e.tagName}.${e.getAttribute('class')}`; })()"
+        )
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            reached = str(self.page.evaluate(name))
+            if not reached or (found and reached == found[0]):
+                break
+            found.append(reached)
+        return found
+
     def until(self, what: str, holds: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
         """Wait while the browser works, until `holds()`; AssertionError that names `what` else.
 
@@ -167,12 +203,24 @@ def open_page(
     case: TestCase, url: str, size: tuple[int, int] = DESKTOP, scheme: str = "light"
 ) -> Tab:
     """Open `url` in a fresh profile that closes when `case` ends. Raises SkipTest."""
+    return open_in(new_profile(case, size, scheme), url)
+
+
+def new_profile(
+    case: TestCase, size: tuple[int, int] = DESKTOP, scheme: str = "light"
+) -> BrowserContext:
+    """A browser's profile that closes when `case` ends. Raises SkipTest."""
     require_libraries()
     context = shared_browser().new_context(
         viewport={"width": size[0], "height": size[1]},
         color_scheme="dark" if scheme == "dark" else "light",
     )
     case.addCleanup(context.close)
+    return context
+
+
+def open_in(context: BrowserContext, url: str) -> Tab:
+    """Open `url` in one more tab of a profile."""
     tab = Tab(context.new_page())
     page = tab.page
     page.on("console", tab.heard)

@@ -47,6 +47,27 @@ def neighbour(number: int) -> dict[str, object]:
     }
 
 
+def record(number: int, kind: str = "video", **changes: Any) -> dict[str, Any]:
+    """A segment as /stats describes it: all of it from other viewers, in time."""
+    made: dict[str, Any] = {
+        "path": f"chunk_{kind}_{number}.m4s",
+        "kind": kind,
+        "bitrate_bps": 1_000_000,
+        "number": number,
+        "size_bytes": 1_000_000,
+        "cache": 0,
+        "peers": 1_000_000,
+        "origin": 0,
+        "at_s": 1.0 + number / 10,
+        "first_byte_ms": 12.0,
+        "took_ms": 240.0,
+        "slack_ms": 3500.0,
+        "hedges": 0,
+        "duplicate_bytes": 0,
+    }
+    return {**made, **changes}
+
+
 @define(eq=False)
 class FakePeer:
     """A peer whose answers a test decides, also while the page runs."""
@@ -64,6 +85,8 @@ class FakePeer:
     neighbours: int = 3
     sources: dict[str, int] = field(factory=lambda: {"cache": 60, "peers": 880, "origin": 60})
     """Bytes by source in /stats."""
+    segments: list[dict[str, Any]] = field(factory=list)
+    """The records of /stats; `record` makes one."""
     reports: list[dict[str, Any]] = field(factory=list)
     """What came to /qoe: the JSON bodies."""
     events: list[PlayerEvent] = field(factory=list)
@@ -107,7 +130,7 @@ class FakePeer:
             "bytes": {**self.sources, **counts, "control": 10},
             "neighbours": [neighbour(number + 1) for number in range(self.neighbours)],
             "sessions": [],
-            "segments": [],
+            "segments": self.segments,
             "cache": {"bytes": 1, "quota_bytes": 2, "segments": 1},
             "tracker": {"reachable": True},
             "origin": {"reachable": self.mode != "no-origin"},

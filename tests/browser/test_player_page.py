@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.browser.browser import DESKTOP, PHONE, Tab, open_page
-from tests.browser.fake_peer import FakePeer
+from tests.browser.fake_peer import FakePeer, record
 from tests.browser.film import small_film
 
 FILM_S: Final = 12
@@ -235,6 +235,62 @@ class Broken(PlayerPageTestCase):
         tab = self.playing()
         self.assertIn("chart library is not here", tab.text("#source-chart"))
         self.assertEqual(complaints(tab, ["404"]), [])
+
+
+class Details(PlayerPageTestCase):
+    """The second view."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.peer.segments = [record(number) for number in range(12)]
+        self.peer.segments[2] |= {"peers": 0, "origin": 1_000_000}
+        self.peer.segments[3] |= {"peers": 200_000, "origin": 800_000, "slack_ms": -400.0}
+        self.peer.segments += [record(number, "audio") for number in range(12)]
+        self.peer.segments += [record(0, "manifest", slack_ms=None)]
+
+    def details(self, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Tab:
+        tab = self.visit("/client/#details", size, scheme)
+        tab.until("the cells", lambda: tab.page.locator("#cells .cell").count() == 25)
+        return tab
+
+    def test_each_segment_is_a_cell_whose_letter_tells_its_source_too(self) -> None:
+        tab = self.details()
+        tab.until_played(0.2)
+        self.assertEqual(tab.text("#cells .cell-row >> nth=0").split()[1:5], ["V", "V", "O", "O"])
+        late = tab.page.locator("#cells .cell.late")
+        self.assertEqual(late.count(), 1)
+        self.assertIn("0.40 s too late", " ".join(str(late.get_attribute("aria-label")).split()))
+        tab.until("a point for each", lambda: tab.page.locator("#slack-chart .uplot").count() == 1)
+        self.assertEqual(complaints(tab), [])
+        tab.keep("details")
+
+    def test_the_keyboard_walks_the_cells_by_one_stop_and_reads_them(self) -> None:
+        tab = self.details()
+        self.assertEqual(tab.page.locator("#cells .cell[tabindex='0']").count(), 1)
+        tab.page.locator("#cells .cell[tabindex='0']").focus()
+        tab.page.keyboard.press("Home")
+        tab.page.keyboard.press("ArrowRight")
+        tab.page.keyboard.press("ArrowRight")
+        tab.until_text("#cell-told", "chunk_video_2.m4s, 1.0 MB; 100 % from the origin")
+        self.peer.segments.append(record(12))
+        tab.until("one more", lambda: tab.page.locator("#cells .cell").count() == 26)
+        self.assertIn("chunk_video_2", tab.page.evaluate("document.activeElement.dataset.path"))
+
+    def test_a_key_or_the_buttons_change_the_view_and_the_film_goes_on(self) -> None:
+        tab = self.visit()
+        tab.until_played(0.2)
+        tab.page.keyboard.press("d")
+        tab.until("shown", lambda: tab.page.locator("#inside").is_visible())
+        self.assertTrue(tab.page.url.endswith("#details"))
+        tab.page.get_by_role("button", name="Film", exact=True).click()
+        self.assertTrue(tab.page.locator("#inside").is_hidden())
+        self.assertIs(tab.page.evaluate(f"{VIDEO}.paused"), False)
+        self.assertTrue(tab.page.locator(".charts").is_visible())
+
+    def test_on_a_phone_nothing_scrolls_sideways(self) -> None:
+        tab = self.details(PHONE, "dark")
+        self.assertEqual(tab.number("document.documentElement.scrollWidth"), PHONE[0])
+        tab.keep("details-phone", whole=True)
 
 
 class Using(PlayerPageTestCase):
