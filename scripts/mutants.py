@@ -1,0 +1,406 @@
+"""Takes out one check at a time and looks whether the tests notice.
+
+    scripts/mutants.py                 all of them, a few minutes
+    scripts/mutants.py ban quota       these
+    scripts/mutants.py --list
+
+Each mutant is one exact replacement in a copy of the tree, and the few tests that ought to go red.
+Exits 1 when a mutant survives, when its text is no longer in the file (change the table below with
+the code), or when its tests fail without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", "node_modules", "_trial_temp*", "__pycache__", ".mypy_cache", ".ruff_cache"
+)
+PATIENCE_S = 300
+ENDED = re.compile(r"^(PASSED|FAILED)\b.*$", re.MULTILINE)
+BROKEN = ("ImportError", "ModuleNotFoundError", "SyntaxError", "NameError")
+"""A test that fails so did not notice anything: the mutant itself is wrong."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` becomes `new` in `file`, and at least one of `tests` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTANTS = (
+    Mutant(
+        "block hash",
+        "dashp2p/content/blocks.py",
+        "        return hmac.compare_digest(sha256(data).digest(), wanted)",
+        "        return True",
+        "tests.content.test_blocks tests.peer.test_engine_trouble",
+    ),
+    Mutant(
+        "hashes against the digest",
+        "dashp2p/content/blocks.py",
+        "        return hmac.compare_digest(digest_of(self.hashes), entry.digest)",
+        "        return True",
+        "tests.content.test_blocks tests.peer.test_engine_trouble",
+    ),
+    Mutant(
+        "index signature",
+        "dashp2p/content/signature.py",
+        "            Ed25519PublicKey.from_public_bytes(self.public_key).verify(",
+        "            (lambda *_: None)(",
+        "tests.content.test_index tests.peer.test_presentation",
+    ),
+    Mutant(
+        "the index is the file that was signed",
+        "dashp2p/content/signature.py",
+        "        if not check_whole(self.index_entry(), index_raw):",
+        "        if False:",
+        "tests.content.test_index",
+    ),
+    Mutant(
+        "the origin's key",
+        "dashp2p/peer/presentation.py",
+        "        elif expected != signature.public_key:",
+        "        elif False:",
+        "tests.peer.test_presentation",
+    ),
+    Mutant(
+        "paths of the index",
+        "dashp2p/content/index.py",
+        "    return len(path) <= limits.PATH_MAX_CHARS and _SAFE_PATH.match(path) is not None",
+        "    return True",
+        "tests.content.test_index",
+    ),
+    Mutant(
+        "no DTD in an MPD",
+        "dashp2p/content/mpd_tree.py",
+        "forbid_dtd=True)",
+        "forbid_dtd=False)",
+        "tests.content.test_mpd",
+    ),
+    Mutant(
+        "depth of an MPD",
+        "dashp2p/content/mpd_tree.py",
+        "        if self._depth > limits.MPD_MAX_DEPTH:",
+        "        if False:",
+        "tests.content.test_mpd",
+    ),
+    Mutant(
+        "frame length",
+        "dashp2p/wire/session.py",
+        "        if header.length > codec.MAX_PAYLOAD_BYTES[frame_type]:",
+        "        if False:",
+        "tests.wire.test_limits tests.wire.test_session",
+    ),
+    Mutant(
+        "HELLO first",
+        "dashp2p/wire/session.py",
+        "        if not self._receiving.allows(frame_type):",
+        "        if False:",
+        "tests.wire.test_session tests.wire.test_vectors",
+    ),
+    Mutant(
+        "answers only to what was asked",
+        "dashp2p/wire/session.py",
+        "        if frame_type in codec.ANSWERS and self._asked.get(header.request_id) is None:",
+        "        if False:",
+        "tests.wire.test_session tests.wire.test_vectors",
+    ),
+    Mutant(
+        "outstanding requests",
+        "dashp2p/wire/ledger.py",
+        "        if len(self._open) >= MAX_OUTSTANDING_REQUESTS:",
+        "        if False:",
+        "tests.wire.test_limits tests.wire.test_session",
+    ),
+    Mutant(
+        "write queue of a link",
+        "dashp2p/peer/link.py",
+        "        if self._queued_bytes > WRITE_QUEUE_BYTES and not self.is_closed:",
+        "        if False:",
+        "tests.peer.test_link",
+    ),
+    Mutant(
+        "deadline of a handshake",
+        "dashp2p/peer/link.py",
+        "        self._timer = self._clock.callLater(HANDSHAKE_S, self._late)",
+        "        self._timer = None",
+        "tests.peer.test_link",
+    ),
+    Mutant(
+        "HELLO's key is the certificate's",
+        "dashp2p/peer/link.py",
+        "        if self.proven_key is not None and hello.public_key != self.proven_key:",
+        "        if False:",
+        "tests.peer.test_link_tls tests.peer.test_evil_diallers",
+    ),
+    Mutant(
+        "who was dialled has the key that the tracker named",
+        "dashp2p/peer/link_tls.py",
+        "        return peer_id_of(key_in(certificate)) == self._peer_id",
+        "        return True",
+        "tests.peer.test_link_tls tests.peer.test_evil_diallers",
+    ),
+    Mutant(
+        "ban",
+        "dashp2p/peer/exchange.py",
+        "        return until is not None and self._clock.seconds() < until",
+        "        return False",
+        "tests.peer.test_exchange",
+    ),
+    Mutant(
+        "one swarm's peers only",
+        "dashp2p/peer/exchange.py",
+        "        if hello.swarm_id != self.hello().swarm_id or link.peer_id == self._peer_id:",
+        "        if link.peer_id == self._peer_id:",
+        "tests.peer.test_exchange",
+    ),
+    Mutant(
+        "number of links",
+        "dashp2p/peer/exchange.py",
+        " or len(self._all) >= MAX_LINKS",
+        "",
+        "tests.peer.test_exchange",
+    ),
+    Mutant(
+        "number of links of one address",
+        "dashp2p/peer/exchange.py",
+        "        return same >= self.links_per_address",
+        "        return False",
+        "tests.peer.test_exchange",
+    ),
+    Mutant(
+        "addresses only, never names",
+        "dashp2p/peer/exchange.py",
+        "        ipaddress.ip_address(host)\n        return HostnameEndpoint",
+        "        return HostnameEndpoint",
+        "tests.peer.test_exchange",
+    ),
+    Mutant(
+        "unproven blocks",
+        "dashp2p/peer/proof.py",
+        "                if self._waiting_bytes + len(piece) <= self._bound():",
+        "                if True:",
+        "tests.peer.test_proof",
+    ),
+    Mutant(
+        "no redirects of the origin",
+        "dashp2p/peer/origin_client.py",
+        "allow_redirects=False",
+        "allow_redirects=True",
+        "tests.peer.test_origin_client tests.peer.test_relay",
+    ),
+    Mutant(
+        "an origin that sends too much",
+        "dashp2p/peer/origin_client.py",
+        "        if len(data) > self._left:",
+        "        if False:",
+        "tests.peer.test_origin_client",
+    ),
+    Mutant(
+        "Host check",
+        "dashp2p/web/hosts.py",
+        "        if host_of(request) in self.names:",
+        "        if True:",
+        "tests.web.test_manners",
+    ),
+    Mutant(
+        "foreign pages",
+        "dashp2p/web/cors.py",
+        "            return origin == own_origin(request)",
+        "            return True",
+        "tests.web.test_manners tests.peer.test_proxy",
+    ),
+    Mutant(
+        "figures for this machine only",
+        "dashp2p/web/private.py",
+        "    return (\n        (is_loopback(client)",
+        "    return True or (\n        (is_loopback(client)",
+        "tests.web.test_manners",
+    ),
+    Mutant(
+        "JSON only",
+        "dashp2p/web/json.py",
+        '    if media_type != "application/json":',
+        "    if False:",
+        "tests.web.test_manners tests.peer.test_page",
+    ),
+    Mutant(
+        "body cap",
+        "dashp2p/web/channel.py",
+        "        if self.length is not None and self.length > limit:",
+        "        if False:",
+        "tests.web.test_site",
+    ),
+    Mutant(
+        "body cap of a chunked body",
+        "dashp2p/web/request.py",
+        "        if self._body_bytes > limit:",
+        "        if False:",
+        "tests.web.test_site",
+    ),
+    Mutant(
+        "number of headers",
+        "dashp2p/web/channel.py",
+        "        if self._receivedHeaderCount >= self.maxHeaders:",
+        "        if False:",
+        "tests.web.test_site",
+    ),
+    Mutant(
+        "deadline to receive a request",
+        "dashp2p/web/patience.py",
+        "            self._enter(Phase.RECEIVING, self._limits.receive_s)",
+        "            self._enter(Phase.RECEIVING, 1e6)",
+        "tests.web.test_site",
+    ),
+    Mutant(
+        "a response is whole or visibly broken",
+        "dashp2p/web/request.py",
+        "        if missing and not self._disconnected:",
+        "        if False:",
+        "tests.web.test_site tests.web.test_file_response",
+    ),
+    Mutant(
+        "quota",
+        "dashp2p/store/segments.py",
+        "        over_quota = self.used_bytes + wanted_bytes - self.quota_bytes",
+        "        over_quota = 0",
+        "tests.store.test_segments",
+    ),
+    Mutant(
+        "floor of free space",
+        "dashp2p/store/segments.py",
+        "        under_floor = self._free_floor_bytes + wanted_bytes - self._disk.free_bytes()",
+        "        under_floor = 0",
+        "tests.store.test_segments",
+    ),
+    Mutant(
+        "nothing is served before it was verified",
+        "dashp2p/store/segments.py",
+        "        if held.verified is None:\n            raise",
+        "        if False:\n            raise",
+        "tests.store.test_segments",
+    ),
+    Mutant(
+        "nothing is served after somebody wrote to it",
+        "dashp2p/store/files.py",
+        "    return info if info.untouched_since(verified) else None",
+        "    return info",
+        "tests.store.test_segments",
+    ),
+    Mutant(
+        "only private addresses are passed on",
+        "dashp2p/tracker/addresses.py",
+        "    if not is_private(ip) or port < limits.MIN_PRIVATE_PORT:",
+        "    if False:",
+        "tests.tracker.test_addresses",
+    ),
+    Mutant(
+        "dialled back before strangers are sent there",
+        "dashp2p/tracker/members.py",
+        "        return reached and not self.at.loopback",
+        "        return True",
+        "tests.tracker.test_members tests.tracker.test_memory",
+    ),
+    Mutant(
+        "pace of the tracker's callers",
+        "dashp2p/tracker/api.py",
+        "    if wait_s > 0:\n        raise Refused",
+        "    if False:\n        raise Refused",
+        "tests.tracker.test_http tests.tracker.test_service",
+    ),
+)
+
+
+def _run(tree: Path, tests: str) -> tuple[bool, str]:
+    """Whether the tests passed in that tree, and what they said."""
+    command = [sys.executable, "-m", "twisted.trial", "--reporter=text", *tests.split()]
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired:
+        return False, "they did not end: red, too"
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def _closing_line(output: str) -> str:
+    found = list(ENDED.finditer(output))
+    return found[-1].group() if found else output.strip().splitlines()[-1]
+
+
+def _try(mutant: Mutant, tree: Path) -> str | None:
+    """What is wrong with the mutant; None when it was killed."""
+    file = tree / mutant.file
+    text = file.read_text()
+    if text.count(mutant.old) != 1:
+        return f"its text is {text.count(mutant.old)} times in {mutant.file}"
+    mutated = text.replace(mutant.old, mutant.new)
+    compile(mutated, mutant.file, "exec")
+    file.write_text(mutated)
+    try:
+        passed, output = _run(tree, mutant.tests)
+    finally:
+        file.write_text(text)
+    if passed:
+        return f"SURVIVED {mutant.tests}"
+    wrong = next((error for error in BROKEN if f"{error}:" in output), None)
+    return None if wrong is None else f"it breaks the program: {wrong}"
+
+
+def _without_any(mutants: list[Mutant], tree: Path) -> bool:
+    tests = sorted({name for mutant in mutants for name in mutant.tests.split()})
+    passed, output = _run(tree, " ".join(tests))
+    print(f"without any mutant: {_closing_line(output)}", flush=True)
+    return passed
+
+
+def main(argv: list[str] | None = None) -> int:
+    """What the command does; its exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="mutants by name (default: all)")
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args(argv)
+    chosen = [mutant for mutant in MUTANTS if not options.names or mutant.name in options.names]
+    if options.list or len(chosen) < len(options.names):
+        print("\n".join(mutant.name for mutant in MUTANTS))
+        return 0 if options.list else 2
+    began_s = time.monotonic()
+    killed = 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
+        tree = Path(scratch) / "tree"
+        shutil.copytree(ROOT, tree, ignore=LEFT_OUT, symlinks=True)
+        if not _without_any(chosen, tree):
+            return 1
+        for mutant in chosen:
+            wrong = _try(mutant, tree)
+            killed += wrong is None
+            print(f"{mutant.name}: {wrong or 'killed'}", flush=True)
+    took_s = time.monotonic() - began_s
+    print(f"killed {killed} of {len(chosen)} mutants in {took_s:.0f} s")
+    return 0 if killed == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
