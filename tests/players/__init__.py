@@ -1,0 +1,1 @@
+"""Players without a page: what they ask of a peer, and how they ask it."""
