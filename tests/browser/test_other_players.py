@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.browser.browser import open_page, require_libraries, shared_browser
+from tests.browser.browser import Tab, open_page, require_libraries, shared_browser
 from tests.browser.film import small_film
 from tests.browser.sites import Site, require_players
 from tests.processes import Daemons
@@ -45,7 +46,7 @@ class OtherPlayersTests(SynchronousTestCase):
             open_page(self, f"{self.site.url}/shaka.html?peer={shaka.url}"),
         ]
         for tab in tabs:
-            tab.until("played to its end", lambda tab=tab: tab.number(ENDED) == 1, END_S)
+            tab.until("played to its end", partial(self.has_ended, tab), END_S)
 
         self.assertEqual([tab.errors for tab in tabs], [[]] * 3)
         self.assert_one_swarm()
@@ -59,6 +60,9 @@ class OtherPlayersTests(SynchronousTestCase):
             if peer is not shaka:  # whose build of 5.2.12 leaves out the state
                 self.assertEqual(told["state"], "ended", tab.page.url)
                 self.assertGreater(told["played_s"], FILM_S - 2, tab.page.url)
+
+    def has_ended(self, tab: Tab) -> bool:
+        return tab.number(ENDED) == 1
 
     def assert_one_swarm(self) -> None:
         """Each segment left the origin once, as far as it left at all; the others got it from who
