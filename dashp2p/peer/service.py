@@ -17,7 +17,12 @@ from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.client import (
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    _HTTP11ClientFactory,
+)
 from twisted.web.resource import Resource
 
 from dashp2p.content.entry import Entry, Kind
@@ -101,9 +106,21 @@ class PeerSettings:
     connections_per_address: int | None = MAX_CONNECTIONS_PER_ADDRESS
 
 
+class QuietFactory(_HTTP11ClientFactory):
+    """Twisted's logs each connection that it makes, with the address it leads to."""
+
+    noisy = False
+
+
+class QuietPool(HTTPConnectionPool):
+    """Connections that are not logged."""
+
+    _factory = QuietFactory
+
+
 def http_client(reactor: Any, ca: Path | None) -> tuple[HTTPClient, HTTPConnectionPool]:
     """A client that keeps connections and verifies https, by a private authority if given."""
-    pool = HTTPConnectionPool(reactor, persistent=True)
+    pool = QuietPool(reactor, persistent=True)
     pool.maxPersistentPerHost = ORIGIN_CONNECTIONS
     pool.retryAutomatically = True
     policy = BrowserLikePolicyForHTTPS()
