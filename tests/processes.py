@@ -169,7 +169,7 @@ class Daemons:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                env=environment(),
+                env=environment({"XDG_CONFIG_HOME": str(self.folder / "config")}),
             )
         daemon = Daemon(name, f"http://{HOST}:{port}", log, process)
         self.started.append(daemon)

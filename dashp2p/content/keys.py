@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,6 +23,7 @@ __all__ = [
     "peer_id",
     "public_bytes",
     "signing_key_path",
+    "ticket_key_path",
 ]
 
 KEY_MAX_BYTES = 4096
@@ -39,9 +41,18 @@ def signing_key_path(environ: dict[str, str] | None = None) -> Path:
     env = os.environ if environ is None else environ
     if named := env.get("DASHP2P_SIGNING_KEY"):
         return Path(named)
-    config = env.get("XDG_CONFIG_HOME")
+    return _configuration_folder(env) / "origin.key"
+
+
+def ticket_key_path(environ: Mapping[str, str]) -> Path:
+    """Where a tracker keeps the key of its tickets, unless it was told another place."""
+    return _configuration_folder(environ) / "ticket.key"
+
+
+def _configuration_folder(environ: Mapping[str, str]) -> Path:
+    config = environ.get("XDG_CONFIG_HOME")
     home = Path(config) if config and Path(config).is_absolute() else Path.home() / ".config"
-    return home / "dashp2p" / "origin.key"
+    return home / "dashp2p"
 
 
 def load_or_create_key(path: Path | str) -> Ed25519PrivateKey:

@@ -37,3 +37,6 @@ MPD_MAX_ELEMENTS: Final = 100_000
 TICKS_MAX: Final = 10**17
 """A time, duration or segment number in an MPD, in units of its timescale."""
 TIMESCALE_MAX: Final = 10**10
+
+JWT_MAX_CHARS: Final = 2048
+"""A ticket or token; ours have some 350 characters."""

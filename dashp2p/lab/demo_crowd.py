@@ -67,7 +67,8 @@ class Crowd:
         """
         options = self.options
         self._start_daemon("origin", options.origin_port, "--root", str(self.presentation))
-        self._start_daemon("tracker", options.tracker_port)
+        ticket_key = str(options.state / "ticket.key")
+        self._start_daemon("tracker", options.tracker_port, "--ticket-key", ticket_key)
         # Peers that start before the origin is there would learn of it only at their next try.
         self._wait_until_ready(self.members)
         for peer in range(1, options.peers + 1):

@@ -96,6 +96,8 @@ class Exchange(Factory):
     ) -> None:
         self.links: dict[bytes, Link] = {}
         self.events: LinkEvents | None = None
+        self.judge: Callable[[bytes, Hello], Code | None] = lambda peer_id, hello: None
+        """Says of a peer with that id and HELLO whether it may link; a code says no."""
         self.refused_links = 0
         self.links_per_address: int | None = LINKS_PER_ADDRESS
         """Links that one address may dial to us; None: as many as it likes."""
@@ -191,6 +193,9 @@ class Exchange(Factory):
             return Code.UNAUTHORISED
         if self.is_banned(link.peer_id):
             return Code.UNAUTHORISED
+        refusal = self.judge(link.peer_id, hello)
+        if refusal is not None:
+            return refusal
         existing = self.links.get(link.peer_id)
         if existing is None:
             return None

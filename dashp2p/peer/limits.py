@@ -74,3 +74,6 @@ STOP_S: Final = 10.0
 """How long a stopping daemon lets responses and uploads that are under way end."""
 HANG_UP_S: Final = 2.5
 """Then its links may take so long to close, and the cache to take what waits for the disk."""
+TICKET_GRACE_S: Final = 4 * 3600.0
+"""How long an expired ticket still counts while the tracker is away: longer than nearly all films,
+so that whoever watches one when the tracker goes can be linked to until its end."""

@@ -11,9 +11,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from dashp2p.content.keys import peer_id as peer_id_of
+from dashp2p.content.tickets import TICKET_LIFE_S
 from dashp2p.peer.exchange import Exchange
 from dashp2p.peer.limits import WANTED_LINKS
-from dashp2p.peer.tracker_client import Announced, TrackerClient, TrackerError
+from dashp2p.peer.tickets import Tickets
+from dashp2p.peer.tracker_client import Announced, TrackerClient, TrackerError, TrackerRefused
 
 log = Logger()
 
@@ -53,10 +56,13 @@ class Membership:
         have: Callable[[], int],
         stats: Callable[[], Mapping[str, float]],
         served_by: Callable[[], Mapping[str, int]],
+        tickets: Tickets | None = None,
     ) -> None:
         self.announced_at: float | None = None
         self.reachable: bool | None = None
         self.swarm_peers = 0
+        self.refusal: str | None = None
+        """Why the tracker will not have us, if so."""
         self._tracker = tracker
         self._exchange = exchange
         self._clock = clock
@@ -70,6 +76,7 @@ class Membership:
         self._stats = stats
         self._served_by = served_by
         self._told_of_peers_at = float("-inf")
+        self._tickets = tickets
         self._timer: IDelayedCall | None = None
         self._job: Deferred[None] | None = None
         self._failures = 0
@@ -118,18 +125,32 @@ class Membership:
             return
         except TrackerError as error:
             self._failures += 1
-            if self.reachable is not False:
-                log.warn("{why}; trying again", why=str(error))
-            self.reachable = False
+            self._not_announced(error)
             delay_s = min(RETRY_MAX_S, 1.5**self._failures) * (0.5 + self._rng.random())
             self._again("started" if self.announced_at is None else "update", delay_s)
             return
         self._failures = 0
         self.reachable = True
+        self.refusal = None
+        if self._tickets is not None:
+            self._tickets.answered(self._swarm_id, peer_id_of(self._public_key), answer)
         self.announced_at = self.announced_at or self._clock.seconds()
         self.swarm_peers = answer.swarm_peers
         self._exchange.dial(answer.peers)
         self._again("update", self._interval_s(answer))
+
+    def _not_announced(self, error: TrackerError) -> None:
+        if isinstance(error, TrackerRefused):
+            self.reachable = True
+            if self.refusal is None:
+                log.warn("{why}. Until then all comes from the origin", why=str(error))
+            self.refusal = f"{error}. Until then all comes from the origin."
+            return
+        if self.reachable is not False:
+            log.warn("{why}; trying again", why=str(error))
+        self.reachable = False
+        if self._tickets is not None:
+            self._tickets.unanswered()
 
     def _interval_s(self, answer: Announced) -> float:
         wanted = min(ENOUGH_LINKS, answer.swarm_peers - 1)
@@ -137,7 +158,8 @@ class Membership:
         if few and self._eager < len(EAGER_DELAYS_S):
             self._eager += 1
             return EAGER_DELAYS_S[self._eager - 1] * (0.75 + self._rng.random() / 2)
-        return answer.interval_s * (0.9 + self._rng.random() / 5)
+        # At half its life a ticket is renewed, with every announce that comes after.
+        return min(answer.interval_s, TICKET_LIFE_S / 2) * (0.9 + self._rng.random() / 5)
 
     def _again(self, event: str, delay_s: float) -> None:
         if not self._stopped:

@@ -31,14 +31,14 @@ from dashp2p.peer.origin_client import OriginClient, OriginError
 
 log = Logger()
 
-MAX_KNOWN_ORIGINS = 1024
+MAX_KNOWN_KEYS = 1024
 ABSENT = frozenset({403, 404, 410})
 """The statuses of a file that is not there; buckets whose files nobody may list say 403."""
 
 
 @define(eq=False)
-class KnownOrigins:
-    """Which key each origin showed first (trust on first use)."""
+class KnownKeys:
+    """Which key each origin, or each tracker, showed first (trust on first use)."""
 
     file: Path | None
     _keys: dict[str, bytes] = field(factory=dict)
@@ -51,15 +51,15 @@ class KnownOrigins:
             keys = json.loads(self.file.read_text())
             self._keys = {str(url): _public_key(key) for url, key in keys.items()}
         except (OSError, ValueError, AttributeError, TypeError) as error:
-            log.warn("known origins cannot be read, and are learned anew: {why}", why=str(error))
+            log.warn("known keys cannot be read, and are learned anew: {why}", why=str(error))
 
     def key_of(self, url: str) -> bytes | None:
-        """The key to expect of an origin."""
+        """The key to expect of that one."""
         return self._keys.get(url)
 
     def learn(self, url: str, key: bytes) -> None:
-        """Remember the key of an origin seen for the first time."""
-        if len(self._keys) >= MAX_KNOWN_ORIGINS:
+        """Remember the key of one seen for the first time."""
+        if len(self._keys) >= MAX_KNOWN_KEYS:
             self._keys.pop(next(iter(self._keys)))
         self._keys[url] = key
         if self.file is None:
@@ -68,7 +68,7 @@ class KnownOrigins:
         try:
             write_atomically(self.file, json.dumps(keys).encode())
         except OSError as error:
-            log.warn("the origin's key is not remembered: {why}", why=str(error))
+            log.warn("the key is not remembered: {why}", why=str(error))
 
 
 def _public_key(text: str) -> bytes:
@@ -92,7 +92,7 @@ class Presentation:
     def __init__(
         self,
         origin: OriginClient,
-        known: KnownOrigins,
+        known: KnownKeys,
         pinned: bytes | None,
         clock: IReactorTime,
         rng: random.Random,

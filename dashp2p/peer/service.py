@@ -46,10 +46,11 @@ from dashp2p.peer.membership import Membership, local_address_towards
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.page import Page
 from dashp2p.peer.plain_agent import PlainAgent
-from dashp2p.peer.presentation import KnownOrigins, Presentation, read_index
+from dashp2p.peer.presentation import KnownKeys, Presentation, read_index
 from dashp2p.peer.proxy import DashResource
 from dashp2p.peer.sessions import Sessions
 from dashp2p.peer.stats import Stats
+from dashp2p.peer.tickets import Tickets
 from dashp2p.peer.tracker_client import TrackerClient, TrackerError
 from dashp2p.places import client_folder
 from dashp2p.store.blockstore import BlockStore
@@ -74,6 +75,7 @@ log = Logger()
 
 KEY_FILE = "peer.key"
 ORIGINS_FILE = "origins.json"
+TRACKERS_FILE = "trackers.json"
 SEGMENTS_FOLDER = "segments"
 FULL, DOWNLOAD_ONLY, OFF = MODES = ("full", "download-only", "off")
 """Take and give; only take; neither, and tell nobody that we are here (docs/privacy.md)."""
@@ -104,6 +106,8 @@ class PeerSettings:
     mode: str = FULL
     links_per_address: int | None = LINKS_PER_ADDRESS
     connections_per_address: int | None = MAX_CONNECTIONS_PER_ADDRESS
+    tracker_key: bytes | None = None
+    token: str | None = None
 
 
 class QuietFactory(_HTTP11ClientFactory):
@@ -194,6 +198,12 @@ class PeerService(Service):
             LinkTls(self._key, reactor) if settings.link_security else None,
         )
         self.exchange.links_per_address = settings.links_per_address
+        self._tickets: Tickets | None = None
+        if settings.tracker_url is not None:
+            known = KnownKeys(settings.cache / TRACKERS_FILE)
+            self._tickets = Tickets(settings.tracker_url, known, settings.tracker_key, reactor)
+            self._tickets.load()
+            self.exchange.judge = self._tickets.judge
         self.node = Node(
             self.peer_id,
             lambda position: self.engine.entry_of(position),
@@ -207,9 +217,9 @@ class PeerService(Service):
         )
         self.engine.completed.append(self._completed)
         self.engine.mistrusted = lambda: self.presentation.suspect()
-        known = KnownOrigins(settings.cache / ORIGINS_FILE)
+        origins = KnownKeys(settings.cache / ORIGINS_FILE)
         self.presentation = Presentation(
-            self.origin, known, settings.origin_key, reactor, self._rng
+            self.origin, origins, settings.origin_key, reactor, self._rng
         )
         self.presentation.late = self._index_is_late
         self.sessions = Sessions(self._policy)
@@ -268,7 +278,8 @@ class PeerService(Service):
     def _hello(self) -> Hello:
         signature = self.presentation.signature
         swarm_id = bytes(32) if signature is None else signature.swarm_id
-        return Hello(swarm_id, self._public_key, self._links.port or 0, self.node.uploads, b"")
+        ticket = b"" if self._tickets is None else self._tickets.own
+        return Hello(swarm_id, self._public_key, self._links.port or 0, self.node.uploads, ticket)
 
     def _have(self) -> Have:
         index = self.presentation.index
@@ -308,7 +319,9 @@ class PeerService(Service):
         if self.stopping:
             return
         port = self._links.port or 0
-        tracker = TrackerClient(self._http, self._reactor, tracker_url, self.peer_id)
+        tracker = TrackerClient(
+            self._http, self._reactor, tracker_url, self.peer_id, self._key, self.settings.token
+        )
         membership = Membership(
             tracker,
             self.exchange,
@@ -322,7 +335,11 @@ class PeerService(Service):
             lambda: self.node.state.have.bit_count(),
             self.stats.for_announce,
             self.stats.served_by,
+            self._tickets,
         )
+        if self._tickets is not None:
+            self._tickets.left()
+            tracker.ticket = partial(getattr, self._tickets, "own")
         self._tracker = tracker
         self._membership = self.stats.membership = membership
         tracker.named = self.exchange.dial

@@ -39,7 +39,7 @@ class Stats:
             "presentation": self._presentation_id(),
             "mode": self.presentation.mode,
             "share": self.share,
-            "message": self.presentation.message,
+            "message": self.presentation.message or self._refusal(),
             "bytes": self._bytes(),
             "neighbours": self._neighbours(),
             "sessions": self._sessions(),
@@ -118,6 +118,9 @@ class Stats:
             "quota_bytes": 0 if segments is None else segments.quota_bytes,
             "segments": self.engine.node.state.have.bit_count(),
         }
+
+    def _refusal(self) -> str | None:
+        return None if self.membership is None else self.membership.refusal
 
     def _tracker_reachable(self) -> bool | None:
         return None if self.membership is None else self.membership.reachable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService
@@ -105,6 +106,25 @@ class Options(DaemonOptions):
             example="64 hex digits",
         ),
         Option(
+            "tracker-key",
+            "The public key by which the tracker's tickets are checked. Without it the first that "
+            "the tracker shows is kept.",
+            hex_key,
+            example="64 hex digits",
+        ),
+        Option(
+            "token",
+            "What the film's owner gave you, where the tracker admits by token. Others on this "
+            "machine may see a command line; --token-file hides it.",
+            text,
+        ),
+        Option(
+            "token-file",
+            "A file with that token.",
+            readable_file,
+            example="/etc/dashp2p/token",
+        ),
+        Option(
             "link-security",
             "Whether links to other peers are encrypted and prove who is at the other end. All "
             "peers of a film must agree. Films are checked block by block either way.",
@@ -175,6 +195,25 @@ class Options(DaemonOptions):
             Policy.without(ablations(self["ablate"]))
         except ValueError as error:
             raise UsageError(f"--ablate: {error}") from None
+        self.token()
+
+    def token(self) -> str | None:
+        """The owner's token, wherever it was given. Raises UsageError for a file that is none."""
+        from twisted.python.usage import UsageError
+
+        from dashp2p.content.limits import JWT_MAX_CHARS
+
+        token: str | None = self["token"]
+        file = self["token-file"]
+        if file is not None:
+            with file.open("rb") as opened:
+                token = opened.read(JWT_MAX_CHARS + 1).decode("ascii", "replace").strip()
+        if token is not None and (
+            len(token) > JWT_MAX_CHARS or not re.fullmatch(r"[\w.-]+", token, re.ASCII)
+        ):
+            source = "--token" if file is None else f"--token-file {file}"
+            raise UsageError(f"{source}: that is no token as dashp2p.tracker.token makes them")
+        return token
 
 
 def ablations(names: str) -> frozenset[str]:
@@ -208,6 +247,8 @@ def settings_of(options: Options) -> PeerSettings:
         mode=options["mode"],
         links_per_address=options["links-per-address"] or None,
         connections_per_address=options["connections-per-address"] or None,
+        tracker_key=options["tracker-key"],
+        token=options.token(),
     )
 
 

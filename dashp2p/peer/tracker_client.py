@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 
+from dashp2p.content.limits import JWT_MAX_CHARS
+from dashp2p.content.tickets import sign_announce
 from dashp2p.peer.exchange import Address
 from dashp2p.peer.limits import MAX_TRACKER_BYTES, TRACKER_TIMEOUT_S
 from dashp2p.peer.origin_client import OriginClient
@@ -28,10 +32,15 @@ MAX_HOLDERS_TAKEN = 16
 MAX_EPOCH = 2**32 - 1
 """As the frames that pass it on have room for."""
 MAX_WHY_CHARS = 200
+MAX_TIME_S = 2.0**40
 
 
 class TrackerError(Exception):
     """The tracker did not answer, or not with what it should."""
+
+
+class TrackerRefused(TrackerError):  # noqa: N818 - it says what happened
+    """The tracker answered that it will not; the text says what to do about it."""
 
 
 @frozen
@@ -43,13 +52,27 @@ class Announced:
     address: str
     peers: tuple[Address, ...]
     ticket: str | None
+    ticket_key: bytes | None = None
+    """The public key of whoever signs its tickets."""
+    time: float | None = None
+    """Its clock, in seconds since 1970."""
 
 
 class TrackerClient:
-    """`base_url` is the tracker's, as in http://tracker:7000."""
+    """`base_url` is the tracker's, as in http://tracker:7000.
+
+    With `key` announces are signed, which gets this peer a ticket. `token` is the film's owner's.
+    """
 
     def __init__(
-        self, http: HTTPClient, clock: IReactorTime, base_url: str, peer_id: bytes
+        self,
+        http: HTTPClient,
+        clock: IReactorTime,
+        base_url: str,
+        peer_id: bytes,
+        key: Ed25519PrivateKey | None = None,
+        token: str | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.named: Callable[[tuple[Address, ...]], None] = lambda addresses: None
         """Hears where leaders and holders are that a lease answer names."""
@@ -57,6 +80,13 @@ class TrackerClient:
         """Hears how often to announce while somebody looks at the tracker's dashboard."""
         self.forgotten: Callable[[], None] = lambda: None
         """Hears that the tracker does not know this peer (any more)."""
+        self.ticket: Callable[[], bytes] = lambda: b""
+        """What lease calls are made with."""
+        self._key = key
+        self._token = token
+        self._wall = wall
+        self._signed_ms = 0
+        self._refused_ticket: bytes | None = None
         self._base_url = base_url.rstrip("/")
         self._http = http
         self._clock = clock
@@ -92,6 +122,7 @@ class TrackerClient:
                 "have": have,
                 "stats": dict(stats),
                 "served_by": dict(served_by),
+                **self._proof(),
             },
         )
         try:
@@ -99,20 +130,46 @@ class TrackerClient:
         except (KeyError, TypeError, ValueError) as error:
             raise TrackerError(f"the tracker's announce is malformed: {error!r}") from error
 
+    def _proof(self) -> dict[str, object]:
+        """What the tracker needs besides the signature, to tell new announces from repeated ones
+        and to admit us.
+        """
+        proof: dict[str, object] = {} if self._token is None else {"token": self._token}
+        if self._key is not None:
+            self._signed_ms = max(self._signed_ms + 1, int(self._wall() * 1000))
+            proof["signed_ms"] = self._signed_ms
+        return proof
+
     async def lease(self, swarm_id: bytes, call: CallTracker) -> list[Grant]:
         """Make a lease call; answers in the order of `call.wants`. Raises TrackerError."""
-        answer = await self._post(
-            "/lease",
-            {
-                "v": 1,
-                "swarm": swarm_id.hex(),
-                "peer": self._peer_id.hex(),
-                "want": [_want(want) for want in call.wants],
-                "progress": [_held(held, True) for held in call.progress],
-                "done": [_held(held) for held in call.done],
-                "release": [_held(held) for held in call.release],
-            },
-        )
+        ticket = self.ticket()
+        try:
+            answer = await self._post("/lease", self._lease_message(swarm_id, call, ticket))
+        except TrackerRefused:
+            # It may have been started anew with another key: once for each ticket, ask for another.
+            if ticket and ticket != self._refused_ticket:
+                self._refused_ticket = ticket
+                self.forgotten()
+            raise
+        return self._grants(call, answer)
+
+    def _lease_message(
+        self, swarm_id: bytes, call: CallTracker, ticket: bytes
+    ) -> dict[str, object]:
+        message: dict[str, object] = {
+            "v": 1,
+            "swarm": swarm_id.hex(),
+            "peer": self._peer_id.hex(),
+            "want": [_want(want) for want in call.wants],
+            "progress": [_held(held, True) for held in call.progress],
+            "done": [_held(held) for held in call.done],
+            "release": [_held(held) for held in call.release],
+        }
+        if ticket:
+            message["ticket"] = ticket.decode("ascii")
+        return message
+
+    def _grants(self, call: CallTracker, answer: Mapping[str, Any]) -> list[Grant]:
         try:
             grants = [_read_grant(item) for item in answer["leases"]]
         except (KeyError, TypeError, ValueError) as error:
@@ -146,14 +203,19 @@ class TrackerClient:
             answer = None
         if code != 200 or not isinstance(answer, dict):
             why = answer.get("error") if isinstance(answer, dict) else "that is no JSON object"
-            raise TrackerError(f"the tracker answered {code}: {str(why)[:MAX_WHY_CHARS]}")
+            kind = TrackerRefused if code == 403 else TrackerError
+            raise kind(f"the tracker answered {code}: {str(why)[:MAX_WHY_CHARS]}")
         return answer
 
     async def _exchange(self, path: str, message: Mapping[str, object]) -> tuple[int, bytes]:
+        body = json.dumps(message, separators=(",", ":")).encode()
+        headers = Headers({"Content-Type": ["application/json"]})
+        if self._key is not None and path == "/announce":
+            headers.setRawHeaders("Dashp2p-Signature", [sign_announce(self._key, body)])
         response = await self._http.post(
             self._base_url + path,
-            data=json.dumps(message, separators=(",", ":")).encode(),
-            headers=Headers({"Content-Type": ["application/json"]}),
+            data=body,
+            headers=headers,
             unbuffered=True,
             allow_redirects=False,
         )
@@ -193,7 +255,9 @@ def _read_announced(answer: Mapping[str, Any]) -> Announced:
         swarm_peers=int(answer.get("swarm_peers", 0)),
         address=str(answer.get("address", ""))[:64],
         peers=tuple(_read_peer(item) for item in answer["peers"][:MAX_PEERS_TAKEN]),
-        ticket=ticket if isinstance(ticket, str) else None,
+        ticket=ticket if isinstance(ticket, str) and len(ticket) <= JWT_MAX_CHARS else None,
+        ticket_key=None if answer.get("ticket_key") is None else _id(answer["ticket_key"]),
+        time=None if answer.get("time") is None else min(MAX_TIME_S, float(answer["time"])),
     )
 
 

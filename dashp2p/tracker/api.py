@@ -21,6 +21,7 @@ from dashp2p.tracker.dialback import DialBack
 from dashp2p.tracker.errors import Refused
 from dashp2p.tracker.messages import Announce, Event, read_announce, read_lease
 from dashp2p.tracker.registry import LeaseAnswer, Registry, Welcome
+from dashp2p.tracker.tickets import Tickets
 from dashp2p.web.rates import Rates
 
 log = Logger()
@@ -33,6 +34,8 @@ class TrackerApi:
     registry: Registry
     dialback: DialBack
     seconds: Callable[[], float]
+    tickets: Tickets | None = None
+    """Without them there are no tickets, and nobody's word is checked."""
     announces_of_peer: Rates[tuple[bytes, bytes]] = field(
         factory=lambda: Rates(limits.ANNOUNCE_EVERY_S, limits.ANNOUNCES_BURST, limits.MAX_BUCKETS)
     )
@@ -52,14 +55,19 @@ class TrackerApi:
     _logged: Rates[str] = field(factory=lambda: Rates(10.0, 6, 16), init=False)
     _running: set[Deferred[None]] = field(factory=set, init=False)
 
-    async def announce(self, body: bytes, host: str) -> bytes:
-        """Answer an announce that came from the address `host`. Raises Refused."""
+    async def announce(self, body: bytes, host: str, signature: str | None = None) -> bytes:
+        """Answer an announce that came from the address `host`, with its signature, if it had one.
+        Raises Refused.
+        """
         now = self.seconds()
         at = self._admit(host, now)
         announce = read_announce(body)
         stopped = announce.event is Event.STOPPED
         if not stopped:  # who leaves is never held up
             _pace(self.announces_of_peer.take((announce.swarm, announce.peer), now))
+        ticket = None
+        if self.tickets is not None:
+            ticket = self.tickets.admit(announce, body, signature)
         # A loopback address is told to nobody but this machine's own peers: nothing to find out.
         dials = announce.port > 0 and not stopped and not at.loopback
         public = HostPort(at.host, announce.port)
@@ -73,7 +81,7 @@ class TrackerApi:
         watched_s = self.watched_interval_s
         if watched_s is not None and watched_s < welcome.interval_s:
             welcome = evolve(welcome, interval_s=watched_s)
-        return _welcome_json(welcome, at)
+        return _welcome_json(welcome, at, ticket, self.tickets)
 
     async def lease(self, body: bytes, host: str) -> bytes:
         """Answer a call about leases. Raises Refused."""
@@ -81,6 +89,8 @@ class TrackerApi:
         at = self._admit(host, now)
         call = read_lease(body)
         _pace(self.leases_of_peer.take((call.swarm, call.peer), now))
+        if self.tickets is not None:
+            self.tickets.check_lease(call)
         answer = await self.registry.lease(call, at, now)
         self.lease_calls += 1
         return _lease_json(answer, self.watched_interval_s)
@@ -121,19 +131,29 @@ def _pace(wait_s: float) -> None:
         raise Refused("too many calls: wait as long as Retry-After says", 429, retry_after_s=wait_s)
 
 
-def _welcome_json(welcome: Welcome, at: Whereabouts) -> bytes:
+def _welcome_json(
+    welcome: Welcome, at: Whereabouts, ticket: str | None, tickets: Tickets | None
+) -> bytes:
     """By hand: each neighbour's object is kept as bytes, for it is told to many."""
     return (
         b'{"v":1,"interval_s":%.1f,"ttl_s":%.1f,"address":"%s","peers":[%s],"swarm_peers":%d,'
-        b'"ticket":null}'
+        b'"ticket":%s%s}'
         % (
             welcome.interval_s,
             welcome.ttl_s,
             at.host.encode("ascii"),
             b",".join([peer.to_json() for peer in welcome.peers]),
             welcome.swarm_peers,
+            b"null" if ticket is None else b'"%s"' % ticket.encode("ascii"),
+            b"" if tickets is None else _keys_json(tickets),
         )
     )
+
+
+def _keys_json(tickets: Tickets) -> bytes:
+    """What tickets are checked by: the key, and the time here, for viewers' clocks may be off."""
+    key = tickets.public_key.hex().encode("ascii")
+    return b',"ticket_key":"%s","time":%d' % (key, tickets.wall())
 
 
 def _lease_json(answer: LeaseAnswer, watched_interval_s: float | None) -> bytes:

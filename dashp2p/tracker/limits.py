@@ -102,3 +102,9 @@ HISTORY_SWARMS: Final = 8
 """The largest ones' last hour is kept."""
 MAX_QUERY_CHARS: Final = 512
 """Of GET /tracker's key."""
+
+MAX_TICKETS: Final = PEERS
+"""Peers whose key has been proven, some 600 bytes each."""
+MAX_TOKENS: Final = 1024
+"""Tokens whose signature need not be checked again."""
+MAX_SIGNED_MS: Final = 2**53

@@ -7,6 +7,7 @@ import re
 
 from attrs import field, frozen
 
+from dashp2p.content.limits import JWT_MAX_CHARS
 from dashp2p.swarm.leases import Want
 from dashp2p.tracker import limits
 from dashp2p.tracker.addresses import HostPort, private_address
@@ -53,8 +54,13 @@ class Announce:
     """Segments that it holds."""
     stats: dict[str, float]
     ticket_key: bytes | None
+    """The peer's public key, to which a ticket is bound."""
     served_by: dict[str, int] = field(factory=dict)
     """Bytes received, by the first 16 hex digits of the neighbours' ids."""
+    token: str | None = None
+    """Of the content's owner."""
+    signed_ms: int = 0
+    """The sender's clock, by which a repeated announce is told from a new one."""
 
 
 @frozen
@@ -82,6 +88,7 @@ class LeaseCall:
     progress: tuple[Progress, ...]
     done: tuple[Mark, ...]
     release: tuple[Mark, ...]
+    ticket: str | None = None
 
 
 def unannounced(call: LeaseCall) -> Announce:
@@ -116,7 +123,14 @@ def read_announce(body: bytes) -> Announce:
         stats=_stats(fields),
         ticket_key=None if ticket_key is None else hex_32(ticket_key, "ticket_key"),
         served_by=_served_by(fields),
+        token=_jwt(fields, "token"),
+        signed_ms=integer(fields, "signed_ms", 0, limits.MAX_SIGNED_MS, 0),
     )
+
+
+def _jwt(fields: Fields, name: str) -> str | None:
+    value = fields.get(name)
+    return None if value is None else text(value, name, JWT_MAX_CHARS)
 
 
 def _event(fields: Fields) -> Event:
@@ -182,6 +196,7 @@ def read_lease(body: bytes) -> LeaseCall:
         ),
         done=_marks(fields, "done", limits.MAX_DONE),
         release=_marks(fields, "release", limits.MAX_RELEASE),
+        ticket=_jwt(fields, "ticket"),
     )
 
 

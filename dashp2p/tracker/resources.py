@@ -113,7 +113,12 @@ class Root(Resource):
 
     async def _announce(self, request: Request) -> bytes:
         body = _json_bytes(request, limits.MAX_ANNOUNCE_BYTES)
-        answer = await self._api.announce(body, _remote_host(request))
+        signature = request.getHeader(b"dashp2p-signature")
+        answer = await self._api.announce(
+            body,
+            _remote_host(request),
+            None if signature is None else signature.decode("ascii", "replace"),
+        )
         return _as_json(request, answer)
 
     async def _lease(self, request: Request) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -15,6 +16,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
+from dashp2p.content.keys import KeyRefused, load_or_create_key
 from dashp2p.tracker import limits
 from dashp2p.tracker.addresses import HostPort
 from dashp2p.tracker.api import TrackerApi
@@ -23,9 +25,10 @@ from dashp2p.tracker.live import Live
 from dashp2p.tracker.memory import MemoryRegistry, RegistryRules
 from dashp2p.tracker.resources import Root
 from dashp2p.tracker.streams import SEND_EVERY_S, Streams, send_all
+from dashp2p.tracker.tickets import Tickets
 from dashp2p.web.hosts import AdminGuard
 from dashp2p.web.limits import SiteLimits
-from dashp2p.web.listener import HttpListener
+from dashp2p.web.listener import HttpListener, StartRefused
 from dashp2p.web.metrics import Family
 from dashp2p.web.rates import Rates
 from dashp2p.web.site import BoundedSite
@@ -50,13 +53,18 @@ class TrackerConfig:
     connections_per_address: int | None = None
     as_local: frozenset[str] = frozenset()
     """Addresses that count as this machine where figures are asked for."""
+    ticket_key: Path | None = None
+    """The file of the key that signs tickets, made when missing; None: no tickets."""
+    owners: tuple[bytes, ...] | None = None
+    """Public keys of owners whose tokens admit; None: everybody is admitted."""
 
 
 class TrackerService(MultiService):
     """Everything of one tracker process; `listeners` are that of --listen and that of --admin.
 
     `reactor` provides time, listening and dialling. `seconds` is the clock of peers and leases,
-    monotonic; `random` chooses whom a peer is told of; `dial` makes endpoints to dial back with.
+    monotonic, `wall` that of tickets, since 1970; `random` chooses whom a peer is told of; `dial`
+    makes endpoints to dial back with.
     """
 
     def __init__(
@@ -67,10 +75,13 @@ class TrackerService(MultiService):
         seconds: Callable[[], float] = time.monotonic,
         random: Random | None = None,
         dial: Dial | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         MultiService.__init__(self)
+        self._config = config
         self._stopping = False
         self._seconds = seconds
+        self._wall = wall
         self.registry = MemoryRegistry(
             config.registry,
             Random() if random is None else random,
@@ -114,6 +125,27 @@ class TrackerService(MultiService):
             timer = TimerService(every_s, work)
             timer.clock = reactor
             Service.setServiceParent(timer, self)
+
+    def privilegedStartService(self) -> None:
+        """Read or make the key of tickets, and take the ports. Raises StartRefused."""
+        self._load_key()
+        MultiService.privilegedStartService(self)
+
+    def startService(self) -> None:
+        """As above, where nobody called it."""
+        self._load_key()
+        MultiService.startService(self)
+
+    def _load_key(self) -> None:
+        path = self._config.ticket_key
+        if path is None or self.api.tickets is not None:
+            return
+        try:
+            key = load_or_create_key(path)
+        except KeyRefused as error:
+            raise StartRefused(f"{error}; --ticket-key FILE names another one") from None
+        self.api.tickets = Tickets(key, self._config.owners, self._wall)
+        log.info("tickets are signed by {key}", key=self.api.tickets.public_key.hex())
 
     def stopService(self) -> Deferred[None]:
         """Not ready; listen no more; let calls end; give up what is under way."""

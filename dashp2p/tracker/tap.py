@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService
+from twisted.python.usage import UsageError
 
-from dashp2p.options import DaemonOptions, Option, duration, endpoint, integer
+from dashp2p.options import (
+    DaemonOptions,
+    Option,
+    choice,
+    duration,
+    endpoint,
+    file_to_keep,
+    hex_key,
+    integer,
+)
 from dashp2p.tracker import limits
 
 if TYPE_CHECKING:
@@ -86,11 +96,47 @@ class Options(DaemonOptions):
             default="4096",
             example="64",
         ),
+        Option(
+            "ticket-key",
+            "The key that signs peers' tickets; made when missing. Keep it over restarts, and give "
+            "trackers that work together the same: peers remember its public half. Without it: "
+            "ticket.key in the user's dashp2p configuration folder.",
+            file_to_keep,
+            example="/var/lib/dashp2p/ticket.key",
+        ),
+        Option(
+            "admission",
+            "Who may take part: anybody, or only who has a token of the film's owner (made by "
+            "python -m dashp2p.tracker.token).",
+            choice("open", "token"),
+            default="open",
+            example="token",
+        ),
+        Option(
+            "admission-key",
+            "The public key of an owner whose tokens admit.",
+            hex_key,
+            example="64 hex digits",
+            repeat=True,
+        ),
     )
+
+    def postOptions(self) -> None:
+        """Check what several options say together."""
+        super().postOptions()
+        by_token, keys = self["admission"] == "token", self["admission-key"]
+        if by_token != bool(keys):
+            raise UsageError(
+                "--admission token needs --admission-key: python -m dashp2p.tracker.token "
+                "--show-key prints it"
+                if by_token
+                else "--admission-key counts only with --admission token"
+            )
 
     def config(self) -> TrackerConfig:
         """The options as the service takes them."""
         # Imported here: --help and --version need none of it.
+        from dashp2p.content.keys import ticket_key_path
         from dashp2p.swarm.leases import LeaseRules
         from dashp2p.tracker.memory import RegistryRules
         from dashp2p.tracker.service import TrackerConfig
@@ -112,6 +158,8 @@ class Options(DaemonOptions):
             ),
             calls_per_address=self["calls-per-address"],
             connections_per_address=self["connections-per-address"] or None,
+            ticket_key=self["ticket-key"] or ticket_key_path(self.environ),
+            owners=self["admission-key"] if self["admission"] == "token" else None,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from dashp2p.content.tickets import TICKET_LIFE_S, sign_ticket
 from dashp2p.peer.exchange import Exchange, tcp_endpoint
 from dashp2p.peer.link_tls import LinkTls, certificate_of
+from dashp2p.peer.presentation import KnownKeys
+from dashp2p.peer.tickets import Tickets
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Error, Have, Hello
 from dashp2p.wire.session import Session
-from tests.peer.support import SWARM, hello_of, id_of, private_key, public_key
+from tests.peer.support import OTHER_SWARM, SWARM, hello_of, id_of, private_key, public_key
 
 ALPN = "dashp2p/1"
 HOST = "127.0.0.1"
@@ -188,6 +192,24 @@ class EvilDiallerTests(TestCase):
         assert isinstance(only, Error)
         self.assertEqual(only.code, Code.UNAUTHORISED)
 
+    async def test_no_ticket_or_one_that_does_not_count(self) -> None:
+        tickets = Tickets("http://tracker.test", KnownKeys(None), public_key("tracker"), reactor)
+        tickets.load()
+        self.exchange.judge = tickets.judge
+        context = self.context(private_key("evil"), certificate_of(private_key("evil")))
+        now = time.time()
+        for ticket in (
+            "",
+            sign_ticket(private_key("tracker"), SWARM, id_of("evil"), now - 2 * TICKET_LIFE_S),
+            sign_ticket(private_key("tracker"), SWARM, id_of("a good peer"), now),
+            sign_ticket(private_key("tracker"), OTHER_SWARM, id_of("evil"), now),
+            sign_ticket(private_key("evil"), SWARM, id_of("evil"), now),
+        ):
+            outcome = await self.dial(context, greeting("evil", ticket))
+            [only] = outcome.frames
+            assert isinstance(only, Error)
+            self.assertEqual(only.code, Code.UNAUTHORISED)
+
     async def test_a_session_is_not_resumed(self) -> None:
         context = self.context(private_key("evil"), certificate_of(private_key("evil")))
         first = await self.dial(context, greeting("a good peer"))
@@ -196,10 +218,10 @@ class EvilDiallerTests(TestCase):
         self.assertFalse(again.reused)
 
 
-def greeting(name: str) -> bytes:
+def greeting(name: str, ticket: str = "") -> bytes:
     """Preface and HELLO of a peer."""
     session = Session()
-    session.send(Hello(SWARM, public_key(name), 4001))
+    session.send(Hello(SWARM, public_key(name), 4001, True, ticket.encode()))
     return b"".join(session.data_to_send())
 
 

@@ -20,7 +20,7 @@ from dashp2p.peer.fakenet import advance
 from dashp2p.peer.fakeweb import MemoryOrigin, MemoryWeb, memory_client
 from dashp2p.peer.limits import INDEX_LATE_S, INDEX_RETRY_MAX_S, INDEX_RETRY_S
 from dashp2p.peer.origin_client import OriginClient
-from dashp2p.peer.presentation import MAX_KNOWN_ORIGINS, KnownOrigins, Presentation
+from dashp2p.peer.presentation import MAX_KNOWN_KEYS, KnownKeys, Presentation
 
 FILM = MemoryFilm.make(segments=1, segment_bytes=20_000)
 OTHER = MemoryFilm.make(segments=1, segment_bytes=20_000, seed=2)  # another key, too
@@ -48,7 +48,7 @@ class PresentationTestCase(SynchronousTestCase):
         web = MemoryWeb()
         web.sites["origin.test"] = self.origin
         client = OriginClient(memory_client(web), self.clock, URL)
-        known = KnownOrigins(self.file if kept else None)
+        known = KnownKeys(self.file if kept else None)
         made = Presentation(client, known, pinned, self.clock, random.Random(5))
         self.made.append(made)
         return made
@@ -104,7 +104,7 @@ class KeyTests(PresentationTestCase):
         self.assertEqual(self.signed, [FILM.signature, OTHER.signature])
 
     def test_each_origin_has_its_own_key(self) -> None:
-        known = KnownOrigins(self.file)
+        known = KnownKeys(self.file)
         known.learn("http://elsewhere.test/dash", STRANGE_KEY)
         self.started()
         self.assertEqual(self.signed, [FILM.signature])
@@ -114,7 +114,7 @@ class KeyTests(PresentationTestCase):
         self.assertFalse(self.file.exists())
 
 
-class KnownOriginsTests(PresentationTestCase):
+class KnownKeysTests(PresentationTestCase):
     def test_a_file_that_is_not_what_it_should_be_counts_as_none(self) -> None:
         for spoilt in (
             b"",
@@ -140,8 +140,8 @@ class KnownOriginsTests(PresentationTestCase):
         self.assertEqual(self.signed, [FILM.signature])
 
     def test_no_more_origins_are_remembered_than_the_bound(self) -> None:
-        known = KnownOrigins(None)
-        for number in range(MAX_KNOWN_ORIGINS + 5):
+        known = KnownKeys(None)
+        for number in range(MAX_KNOWN_KEYS + 5):
             known.learn(f"http://o{number}.test/dash", STRANGE_KEY)
         self.assertIsNone(known.key_of("http://o4.test/dash"))
         self.assertEqual(known.key_of("http://o5.test/dash"), STRANGE_KEY)

@@ -7,15 +7,19 @@ import signal
 import socket
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from functools import partial
 from pathlib import Path
 from unittest import SkipTest
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.content.index import SIGNATURE_NAME
+from dashp2p.content.keys import public_bytes
+from dashp2p.content.tickets import sign_token
 from dashp2p.testing import MemoryFilm
 from tests.processes import END_S, HOST, Daemon, Daemons, free_port, wait_until
 
@@ -156,6 +160,33 @@ class CrowdTests(ProcessTestCase):
         self.assertEqual((one.stop(), two.stop()), (0, 0))
         for peer in (one, two):
             self.assertNotIn("Traceback", peer.log.read_text())
+
+
+class AdmissionTests(ProcessTestCase):
+    def test_who_has_no_token_of_the_owner_plays_alone_and_is_told_why(self) -> None:
+        token_file = self.daemons.folder / "token"
+        owner = Ed25519PrivateKey.generate()
+        token_file.write_text(sign_token(owner, FILM.signature.swarm_id, time.time(), 600) + "\n")
+        origin = self.daemons.origin(self.film)
+        tracker = self.daemons.tracker(
+            "--admission", "token", "--admission-key", public_bytes(owner).hex()
+        )
+        origin.wait_ready()
+        tracker.wait_ready()
+        admitted = ("--token-file", str(token_file))
+        one, two = (self.daemons.peer(number, origin, tracker, *admitted) for number in (1, 2))
+        stranger = self.daemons.peer(3, origin, tracker)
+        for peer in (one, two, stranger):
+            peer.wait_ready()
+        wait_until("the two have met", lambda: one.stats()["neighbours"], PATIENCE_S)
+        self.assertEqual(get(stranger, MEDIA[0]), FILM.files[MEDIA[0]])
+        self.assertEqual(get(one, MEDIA[0]), FILM.files[MEDIA[0]])
+        stats = stranger.stats()
+        self.assertEqual(stats["neighbours"], [])
+        self.assertIn("--token-file", stats["message"])
+        said = stranger.log.read_text()
+        self.assertEqual(said.count("comes from the origin"), 1, said)
+        self.assertNotIn(token_file.read_text().strip(), one.log.read_text())
 
 
 class AnyOriginTests(ProcessTestCase):

@@ -91,8 +91,8 @@ class Dialler:
 class Tracker:
     """A whole TrackerService on a memory reactor."""
 
-    def __init__(self, **config: Any) -> None:
-        self.clock: Clock = MemoryReactorClock()
+    def __init__(self, clock: Clock | None = None, **config: Any) -> None:
+        self.clock: Clock = MemoryReactorClock() if clock is None else clock
         self.dialler = Dialler()
         config = {"listen": "tcp:7000", "admin": "tcp:7001", **config}
         self.service = TrackerService(
@@ -101,10 +101,15 @@ class Tracker:
             seconds=self.clock.seconds,
             random=Random(1),
             dial=self.dialler,
+            wall=self.wall,
         )
         self.service.startService()
         self.site: BoundedSite = self.service.listeners[0].site
         self.admin: BoundedSite = self.service.listeners[-1].site
+
+    def wall(self) -> float:
+        """Seconds since 1970, as its clock has them."""
+        return 1_800_000_000.0 + self.clock.seconds()
 
     def send(
         self,

@@ -62,6 +62,7 @@ class DaemonTests(SynchronousTestCase):
                 {
                     "PORT": f"tcp:{port}:interface=127.0.0.1",
                     "DASHP2P_ADMIN": f"tcp:{admin}:interface=127.0.0.1",
+                    "DASHP2P_TICKET_KEY": os.path.abspath(self.mktemp()),
                 }
             ),
             stdout=subprocess.DEVNULL,
@@ -80,7 +81,7 @@ class StartTests(SynchronousTestCase):
     def fails(self, *arguments: str) -> str:
         ended = subprocess.run(
             [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "dashp2p-tracker", *arguments],
-            env=environment(),
+            env=environment({"XDG_CONFIG_HOME": os.path.abspath(self.mktemp())}),
             capture_output=True,
             text=True,
             timeout=20,
