@@ -11,8 +11,13 @@ fi
 export PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH}
 
 if ! "$python" -c 'import dashp2p.content.segment' 2>/dev/null; then
-    echo "segment.sh: $python lacks what dashp2p needs (Python 3.10 or newer and its packages):" \
-        "run ./run-demo.sh or ./run-tests.sh once, both set up .venv/" >&2
-    exit 1
+    if [[ $# -eq 0 ]]; then
+        echo "Usage: ./segment.sh VIDEO [OUTDIR]" >&2
+        exit 2
+    fi
+    # shellcheck source=scripts/setup.sh
+    . "$here/scripts/setup.sh"
+    set_up demo
+    python=$here/.venv/bin/python
 fi
 exec "$python" -m dashp2p.content.segment --default-outdir "$here/public/dash" "$@"

@@ -36,7 +36,7 @@ def look(
     return [
         *programs(machine, place),
         *surroundings(machine, place),
-        *lab(machine, for_lab),
+        *(lab(machine) if for_lab else ()),
         *servers(machine, origin, tracker),
     ]
 
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "you name.",
     )
     made.add_argument("--json", action="store_true", help="for programs")
-    made.add_argument("--lab", action="store_true", help="what the lab needs counts as needed")
+    made.add_argument("--lab", action="store_true", help="look at what experiments need, too")
     made.add_argument("--origin", metavar="URL", help="does this origin answer? (as for a peer)")
     made.add_argument("--tracker", metavar="URL", help="does this tracker answer?")
     made.add_argument(

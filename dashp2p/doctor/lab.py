@@ -19,27 +19,30 @@ INGRESS = (
 )
 
 
-def lab(machine: Machine, wanted: bool) -> Iterator[Finding]:
-    """Hosts in network namespaces, losses, and browsers that are driven.
+def lab(machine: Machine) -> Iterator[Finding]:
+    """Hosts in network namespaces, losses, and browsers that are driven."""
 
-    What lacks is MISSING where the lab was asked for, else OPTIONAL.
-    """
-    lacks = MISSING if wanted else OPTIONAL
-
-    def row(subject: str, good: bool, found: str, absent: str, cure: str, state: str) -> Finding:
+    def row(
+        subject: str, good: bool, found: str, absent: str, cure: str, lacks: str = MISSING
+    ) -> Finding:
         shown = found if good else absent
-        return Finding("lab", subject, OK if good else state, shown, "" if good else cure)
+        return Finding("lab", subject, OK if good else lacks, shown, "" if good else cure)
 
-    linux = machine.system == "Linux"
-    yield row("Linux", linux, machine.kernel, machine.system, "--loopback runs anywhere", lacks)
+    yield row(
+        "Linux",
+        machine.system == "Linux",
+        machine.kernel,
+        machine.system,
+        "--loopback runs anywhere",
+    )
     cure = "sudo .venv/bin/python -m dashp2p.lab ..., or --loopback without"
-    yield row("root", machine.is_root, "yes", "no", cure, lacks)
+    yield row("root", machine.is_root, "yes", "no", cure)
     ip = machine.find("ip")
-    yield row("ip", bool(ip), str(ip), "not there", "sudo apt install iproute2", lacks)
+    yield row("ip", bool(ip), str(ip), "not there", "sudo apt install iproute2")
     nft = machine.find("nft")
-    yield row("nft", bool(nft), str(nft), "not there", "sudo apt install nftables", lacks)
-    cure = "sudo modprobe tun"
-    yield row("tun", machine.can_read(TUN), TUN, f"{TUN} can't be opened", cure, lacks)
+    yield row("nft", bool(nft), str(nft), "not there", "sudo apt install nftables")
+    tun = machine.can_read(TUN)
+    yield row("tun", tun, TUN, f"{TUN} can't be opened", "sudo modprobe tun")
     yield from losses(machine)
     chromium = machine.find(*BROWSERS[:4])
     driven = chromium is not None and machine.can_import("playwright")

@@ -46,17 +46,18 @@ def show(findings: Sequence[Finding]) -> None:
     except ImportError:
         print(as_lines(findings))
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "state", "found", "what to do"):
-        table.add_column(heading, overflow="fold")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
     area = findings[0].area if findings else ""
     for finding in findings:
         if finding.area != area:
-            table.add_section()
             table.add_row()
             area = finding.area
-        state = Text(finding.state, style=COLOURS[finding.state])
-        table.add_row(finding.subject, state, Text(finding.found), Text(finding.cure))
+        told = Text(finding.found)
+        if finding.cure:
+            told.append(f"\n-> {finding.cure}", style="" if finding.state == OK else "bold")
+        table.add_row(finding.subject, Text(finding.state, style=COLOURS[finding.state]), told)
     console = Console(highlight=False)
     console.print(table)
     console.print()

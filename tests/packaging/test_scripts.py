@@ -57,6 +57,47 @@ class SyntaxTests(SynchronousTestCase):
             self.assertTrue(os.access(ROOT / name, os.X_OK), name)
 
 
+class SegmentTests(SynchronousTestCase):
+    """segment.sh in a checkout where nothing was set up."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="dashp2p-segment-")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        shutil.copy(ROOT / "segment.sh", self.folder)
+        (self.folder / "scripts").mkdir()
+        bare = self.folder / "python3"
+        bare.write_text("#!/bin/sh\nexit 1\n")
+        bare.chmod(0o755)
+        made = 'printf "#!/bin/sh\\necho ran \\"\\$@\\"\\n" >"$here/.venv/bin/python"'
+        (self.folder / "scripts" / "setup.sh").write_text(
+            f"set_up() {{ echo set_up $1; mkdir -p $here/.venv/bin; {made}; "
+            "chmod +x $here/.venv/bin/python; }\n"
+        )
+
+    def segment(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(self.folder / "segment.sh"), *arguments],
+            env={"PATH": f"{self.folder}{os.pathsep}{os.environ['PATH']}"},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+
+    def test_it_sets_the_machine_up_by_itself(self) -> None:
+        done = self.segment("film.mp4")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        told = done.stdout.splitlines()
+        self.assertEqual(told[0], "set_up demo")
+        self.assertRegex(told[1], r"^ran -m dashp2p\.content\.segment .* film\.mp4$")
+
+    def test_without_a_film_nothing_is_installed(self) -> None:
+        done = self.segment()
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("./segment.sh VIDEO", done.stderr)
+
+
 class SetUpTests(SynchronousTestCase):
     """Functions of scripts/setup.sh, with programs of our own before the real ones."""
 
