@@ -7,6 +7,7 @@ from collections import deque
 from attrs import define, field, frozen
 
 from dashp2p.peer.limits import MAX_RECORDS
+from dashp2p.web.metrics import Histogram
 
 
 @frozen
@@ -29,6 +30,9 @@ class SegmentRecord:
     duplicate_bytes: int
 
 
+FIRST_BYTE_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
 @define(eq=False)
 class Records:
     """Sums since the start, and the last segments."""
@@ -47,6 +51,15 @@ class Records:
     rescues: int = 0
     deliveries: int = 0
     failures: int = 0
+    late: int = 0
+    """Segments that came whole only after the player needed them."""
+    first_byte: Histogram = field(
+        factory=lambda: Histogram(
+            "dashp2p_peer_first_byte_seconds",
+            "From the wish for a segment that was not here until its first verified block.",
+            FIRST_BYTE_BOUNDS_S,
+        )
+    )
     segments: deque[SegmentRecord] = field(factory=lambda: deque(maxlen=MAX_RECORDS))
 
     @property
@@ -58,4 +71,6 @@ class Records:
         """A segment is whole."""
         self.deliveries += 1
         self.duplicate_bytes += record.duplicate_bytes
+        self.late += record.slack_ms is not None and record.slack_ms < 0
+        self.first_byte.observe(record.first_byte_ms / 1000)
         self.segments.append(record)

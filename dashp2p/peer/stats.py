@@ -8,6 +8,7 @@ from typing import Any
 from attrs import asdict, define
 
 from dashp2p.peer.engine import Engine
+from dashp2p.peer.families import peer_families, player_families
 from dashp2p.peer.limits import MAX_SERVED_BY
 from dashp2p.peer.membership import Membership
 from dashp2p.peer.presentation import Presentation
@@ -171,91 +172,7 @@ class Stats:
 
     def families(self) -> list[Family | Histogram]:
         """What /metrics shows."""
-        return [*self._own_families(), *player_families(self.sessions, self.engine.now)]
-
-    def _own_families(self) -> list[Family]:
-        engine = self.engine
-        leading = engine.node.leading
-        sources = [({"kind": kind}, float(value)) for kind, value in self._bytes().items()]
-        leases = [
-            ({"kind": "won"}, float(leading.leases_won)),
-            ({"kind": "takeover"}, float(leading.takeovers)),
-            ({"kind": "hedge"}, float(leading.hedges)),
-            ({"kind": "rescue"}, float(leading.rescues)),
-        ]
         return [
-            Family(
-                "dashp2p_peer_bytes_total",
-                "Verified bytes, by where they came from or went.",
-                "counter",
-                sources,
-            ),
-            Family("dashp2p_peer_leases_total", "Leases, by what they were.", "counter", leases),
-            Family.of(
-                "dashp2p_peer_neighbours",
-                "Open links to other peers.",
-                "gauge",
-                float(len(engine.exchange.links)),
-            ),
-            Family.of(
-                "dashp2p_peer_deliveries_total",
-                "Segments delivered whole.",
-                "counter",
-                float(engine.records.deliveries),
-            ),
-            Family.of(
-                "dashp2p_peer_failures_total",
-                "Segments that neither origin nor peers could give.",
-                "counter",
-                float(engine.records.failures),
-            ),
-            Family.of(
-                "dashp2p_peer_banned",
-                "Keys that are banned for a false block.",
-                "gauge",
-                float(engine.exchange.banned),
-            ),
-            Family.of(
-                "dashp2p_peer_cache_bytes",
-                "Bytes in the cache folder.",
-                "gauge",
-                float(self._cache()["bytes"]),
-            ),
+            *peer_families(self.engine, self._bytes(), self._cache(), self._tracker_reachable()),
+            *player_families(self.sessions, self.engine.now),
         ]
-
-
-_PLAYED = (
-    ("played_s", "played_seconds", "Seconds of film that players showed, as they reported."),
-    ("stalled_s", "stalled_seconds", "Seconds that players stood still with an empty buffer."),
-    ("stalls", "stalls", "Times that players stood still with an empty buffer."),
-    ("switches", "switches", "Changes of bitrate on players' screens."),
-)
-
-
-def player_families(sessions: Sessions, now: float) -> list[Family | Histogram]:
-    """How the film is seen here, for /metrics; by no session's name."""
-    prefix = "dashp2p_peer_player_"
-    active = sessions.active(now)
-    measured = [qoe for qoe in (session.measured for session in active) if qoe and qoe.played_s]
-    count = len(measured)
-    families: list[Family | Histogram] = [
-        Family.of(prefix + "sessions", "Players seen in the last minute.", "gauge", len(active)),
-        *(
-            Family.of(f"{prefix}{name}_total", text, "counter", sessions.totals[total])
-            for total, name, text in _PLAYED
-        ),
-        sessions.startups,
-        Family.of(
-            prefix + "bitrate_bits_per_second",
-            "Mean bitrate on screen, over the players seen in the last minute.",
-            "gauge",
-            sum(qoe.mean_bitrate_bps for qoe in measured) / count if count else 0.0,
-        ),
-        Family.of(
-            prefix + "score_per_segment",
-            "Linear QoE by segment (Mbit/s less 4.3 a stalled second less changes), the same mean.",
-            "gauge",
-            sum(qoe.linear_per_segment for qoe in measured) / count if count else 0.0,
-        ),
-    ]
-    return families

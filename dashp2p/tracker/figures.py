@@ -83,6 +83,7 @@ _GAUGES = (
     ("peers", "Peers that announced lately, in all swarms."),
     ("leases", "Live leases."),
     ("segments_held", "Segments that at least one live peer holds."),
+    ("viewers", "Players that peers tell of, in all swarms."),
     ("lease_cells", "Segments and holders remembered; the memory of leases grows with it."),
 )
 _COUNTERS = (
@@ -94,7 +95,15 @@ _COUNTERS = (
     ("hedges", "lease_hedges", "Leases granted beside that of a stalled leader."),
     ("splits", "lease_splits", "Leases of a part, because the uplink is narrow."),
     ("fenced", "leases_fenced", "Reports under an epoch that the sender did not hold."),
+    ("fetched_bytes", "fetched_bytes", "Bytes that left the origin under fulfilled leases."),
+    ("distinct_bytes", "distinct_bytes", "The same, each byte once: fetched/distinct is copies."),
+    ("player_stalls_total", "player_stalls", "Stalls of players, as peers reported them."),
 )
+_SECONDS = (
+    ("player_stalled_ms_total", "player_stalled_seconds", "Time that players stood still."),
+    ("player_played_ms_total", "player_played_seconds", "Film that players showed."),
+)
+_SOURCES = ("cache", "peers", "origin", "delivered", "uploaded")
 
 
 def collect(api: TrackerApi, figures: Mapping[str, float]) -> Iterable[Family]:
@@ -104,6 +113,15 @@ def collect(api: TrackerApi, figures: Mapping[str, float]) -> Iterable[Family]:
         yield Family.of(prefix + name, text, "gauge", figures.get(name, 0))
     for name, metric, text in _COUNTERS:
         yield Family.of(f"{prefix}{metric}_total", text, "counter", figures.get(name, 0))
+    for name, metric, text in _SECONDS:
+        seconds = figures.get(name, 0) / 1000
+        yield Family.of(f"{prefix}{metric}_total", text, "counter", seconds)
+    yield Family(
+        prefix + "reported_bytes_total",
+        "Bytes that peers reported, by where they came from or went.",
+        "counter",
+        [({"kind": kind}, figures.get(f"{kind}_bytes", 0)) for kind in _SOURCES],
+    )
     yield Family(
         prefix + "announces_total",
         "Announces served, by event.",

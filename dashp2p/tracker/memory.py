@@ -15,6 +15,7 @@ from dashp2p.tracker.errors import Refused
 from dashp2p.tracker.members import Member, Members, Neighbour
 from dashp2p.tracker.messages import Announce, Event, LeaseCall, unannounced
 from dashp2p.tracker.registry import (
+    REPORTED,
     Holding,
     LeaseAnswer,
     PeerSummary,
@@ -74,6 +75,8 @@ class MemoryRegistry:
     _cells: int = field(default=0, init=False)
     _past: LeaseCounts = field(factory=LeaseCounts, init=False)
     """What happened in swarms that are gone."""
+    _past_totals: dict[str, float] = field(factory=dict, init=False)
+    """What their peers had reported, those of REPORTED only."""
 
     # Peers
 
@@ -293,6 +296,15 @@ class MemoryRegistry:
             found[name] = getattr(self._past, name) + sum(
                 getattr(table.counts, name) for table in tables
             )
+        for name in REPORTED:
+            found[name] = self._past_totals.get(name, 0.0) + sum(
+                swarm.totals.get(name, 0.0) for swarm in self._swarms.values()
+            )
+        found["viewers"] = sum(
+            member.stats.get("viewers", 0.0)
+            for swarm in self._swarms.values()
+            for member in swarm.members.by_peer.values()
+        )
         return found
 
     def _largest(self) -> list[_Swarm]:
@@ -323,6 +335,8 @@ class MemoryRegistry:
             return
         del self._swarms[swarm.swarm]
         self._cells -= swarm.leases.cells
+        for name in REPORTED:
+            self._past_totals[name] = self._past_totals.get(name, 0.0) + swarm.totals.get(name, 0.0)
         counts = swarm.leases.counts
         self._past = evolve(
             self._past,

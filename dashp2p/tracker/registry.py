@@ -16,6 +16,12 @@ from dashp2p.tracker.addresses import Whereabouts
 from dashp2p.tracker.members import Neighbour
 from dashp2p.tracker.messages import Announce, LeaseCall
 
+REPORTED = (
+    *("cache_bytes", "peers_bytes", "origin_bytes", "delivered_bytes", "uploaded_bytes"),
+    *("player_stalls_total", "player_stalled_ms_total", "player_played_ms_total"),
+)
+"""What peers report of themselves that is summed over all swarms, those that are gone included."""
+
 
 @frozen
 class Welcome:

@@ -176,6 +176,15 @@ class TrackerService(MultiService):
             "counter",
             sum(site.refused_connections for site in sites),
         )
+        yield Family.of(
+            prefix + "dashboards", "Pages that are sent figures.", "gauge", len(self.streams)
+        )
+        yield Family.of(
+            prefix + "refused_dashboards_total",
+            "Pages that had to ask by themselves, there being too many.",
+            "counter",
+            self.streams.refused,
+        )
 
     def _tick(self) -> Deferred[None]:
         expiring = Deferred.fromCoroutine(self.registry.expire(self._seconds()))
