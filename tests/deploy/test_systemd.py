@@ -82,6 +82,8 @@ class UnitTests(SynchronousTestCase):
                 for variable in ("DASHP2P_ROOT", "DASHP2P_CACHE"):
                     if variable in pairs:
                         pairs[variable] = folder
+                if "DASHP2P_TICKET_KEY" in pairs:
+                    pairs["DASHP2P_TICKET_KEY"] = f"{folder}/ticket.key"
                 parsed = options()
                 parsed.environ = pairs
                 parsed.parseOptions([])

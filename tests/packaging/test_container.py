@@ -124,7 +124,8 @@ class StartTests(SynchronousTestCase):
         """Nothing but what ENV says."""
         told = dict(word.split("=", 1) for word in self.final.only("ENV").text.split())
         told["PATH"] = self.image.mapped(told["PATH"]).replace("$PATH", "/usr/bin:/bin")
-        return {**told, "PORT": str(self.ports[service])}
+        # Where the image's home is cannot be written: its file system is read-only.
+        return {**told, "HOME": "/dev/null/home", "PORT": str(self.ports[service])}
 
     def command(self, service: str) -> list[str]:
         """ENTRYPOINT and the service's command, with ports, hosts and folders of this test's."""
