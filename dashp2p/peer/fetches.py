@@ -73,7 +73,7 @@ class OriginFetches:
         end = entry.block_offset(last) + entry.block_length(last)
         block = first
         pending = bytearray()
-        began_at = self._engine.now
+        began_at = self._engine.now - self._engine.node.slept_s
 
         def take(data: bytes) -> None:
             nonlocal block, pending
@@ -98,7 +98,8 @@ class OriginFetches:
             whole_file = start == 0 and end == entry.size_bytes
             await self._origin.fetch(entry.path, start, end - start, whole_file, take)
             self._origin_answers(True)
-            self._measure(end - start, self._engine.now - began_at)
+            awake_at = self._engine.now - self._engine.node.slept_s
+            self._measure(end - start, awake_at - began_at)
             await self._prove(incoming, blocks)
         except OriginError as error:
             if self._engine.incoming.get(entry.position) is not incoming:

@@ -31,6 +31,8 @@ MAX_BANS: Final = 4096
 MAX_SIGNATURE_BYTES: Final = 4096
 MAX_TRACKER_BYTES: Final = 256 * 1024
 TRACKER_TIMEOUT_S: Final = 3.0
+OVERSLEPT_S: Final = 10.0
+"""An announce that is so late shows that this machine slept: its links may be gone."""
 ORIGIN_CONNECT_S: Final = 3.0
 ORIGIN_SILENCE_S: Final = 8.0
 """For the head of an answer, and for each piece of a file that is only passed through."""

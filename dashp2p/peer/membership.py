@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from dashp2p.content.keys import peer_id as peer_id_of
 from dashp2p.content.tickets import TICKET_LIFE_S
 from dashp2p.peer.exchange import Exchange
-from dashp2p.peer.limits import WANTED_LINKS
+from dashp2p.peer.limits import OVERSLEPT_S, WANTED_LINKS
 from dashp2p.peer.tickets import Tickets
 from dashp2p.peer.tracker_client import Announced, TrackerClient, TrackerError, TrackerRefused
 
@@ -113,6 +113,11 @@ class Membership:
             except TrackerError as error:
                 log.info("the tracker does not hear that we leave: {why}", why=str(error))
 
+    def _due(self, event: str, at: float) -> None:
+        if self._clock.seconds() - at > OVERSLEPT_S:
+            self._eager = 0  # its neighbours are gone: it has to find new ones, as at the start
+        self._begin(event)
+
     def _begin(self, event: str) -> Deferred[None]:
         self._timer = None
         self._job = Deferred.fromCoroutine(self._round(event))
@@ -163,7 +168,8 @@ class Membership:
 
     def _again(self, event: str, delay_s: float) -> None:
         if not self._stopped:
-            self._timer = self._clock.callLater(delay_s, self._begin, event)
+            due_at = self._clock.seconds() + delay_s
+            self._timer = self._clock.callLater(delay_s, self._due, event, due_at)
 
     async def _announce(self, event: str) -> Announced:
         return await self._tracker.announce(

@@ -102,6 +102,16 @@ class Delivery:
             size -= entry.block_size_bytes - entry.block_length(last)
         return size
 
+    def slept(self, gap_s: float) -> None:
+        """We stood still for so long: what was awaited has as much time left as before."""
+        self.wanted_at += gap_s
+        self.deadline_s += gap_s
+        self.progress_at += gap_s
+        self.heard_at = {peer_id: at + gap_s for peer_id, at in self.heard_at.items()}
+        if self.lease_asked_at is not None:
+            self.lease_asked_at += gap_s
+        self.leases.clear()  # the tracker has given them to others
+
     def note_asked(self, peer_id: bytes, blocks: int, spread: bool, now: float) -> None:
         """These blocks have been asked of that neighbour."""
         if not self.asked.get(peer_id):

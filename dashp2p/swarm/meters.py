@@ -33,6 +33,11 @@ class RateMeter:
             self._busy_s += now - self._since
             self._since = None
 
+    def slept(self, gap_s: float) -> None:
+        """Time in which nobody here was awake does not count as busy."""
+        if self._since is not None:
+            self._since += gap_s
+
     def add(self, size_bytes: int, now: float) -> None:
         """So many bytes have passed."""
         self._bytes += size_bytes

@@ -39,6 +39,9 @@ class Node:
     rng: random.Random = field(factory=random.Random)
     upload_limit_bps: float | None = None
     uploads: bool = True
+    slept_s: float = 0.0
+    """How long it stood still in all, with deliveries under way."""
+    _awake_at: float | None = None
     state: State = field(init=False)
     sourcing: Sourcing = field(init=False)
     uplink: Uplink = field(init=False)
@@ -56,6 +59,7 @@ class Node:
 
     def take_commands(self, now: float) -> list[Command]:
         """What is to be done now, in this order."""
+        self._awake_at = now
         self.news.flush(now)
         self.leading.flush(now)
         out, self.state.out = self.state.out, []
@@ -72,6 +76,7 @@ class Node:
 
     def tick(self, now: float) -> None:
         """Look for what is late."""
+        self._notice_sleep(now)
         for delivery in self._by_urgency():
             self._look_for_late(delivery, now)
             self.leading.give_back(delivery, now)
@@ -80,6 +85,20 @@ class Node:
             self.leading.abandon_unreachable(delivery)
         if self.uplink.wake_at is not None and now >= self.uplink.wake_at:
             self.uplink.pump(now)
+
+    def _notice_sleep(self, now: float) -> None:
+        """While anything is under way there is a tick each `tick_s`, unless we could not run."""
+        gap_s = 0.0 if self._awake_at is None else now - self._awake_at - self.policy.tick_s
+        self._awake_at = now
+        if not self.state.deliveries or gap_s < self.policy.asleep_s:
+            return
+        self.slept_s += gap_s
+        for delivery in self.state.deliveries.values():
+            delivery.slept(gap_s)
+        for neighbour in self.state.neighbours.values():
+            neighbour.download.slept(gap_s)
+        for outlet in self.uplink.outlets.values():
+            outlet.rate.slept(gap_s)
 
     # --- players ----------------------------------------------------------------------------
 

@@ -36,6 +36,9 @@ class Policy:
     """What may be outstanding on one link, both ways."""
     queue_s: float = 0.05
     """A neighbour's queue is its rate times (round trip + this), plus one block."""
+    asleep_s: float = 2.0
+    """With so long between two ticks it was us who stood still (a laptop slept, a process was
+    stopped): nobody else is blamed for it."""
     stale_s: float = 0.5
     """A delivery with no news for so long may ask for a hedge."""
     lease_wait_s: float = 0.5

@@ -20,6 +20,7 @@ from dashp2p.content.keys import KeyRefused, load_or_create_key
 from dashp2p.tracker import limits
 from dashp2p.tracker.addresses import HostPort
 from dashp2p.tracker.api import TrackerApi
+from dashp2p.tracker.awake import AwakeClock
 from dashp2p.tracker.dialback import Dial, DialBack
 from dashp2p.tracker.live import Live
 from dashp2p.tracker.memory import MemoryRegistry, RegistryRules
@@ -80,7 +81,7 @@ class TrackerService(MultiService):
         MultiService.__init__(self)
         self._config = config
         self._stopping = False
-        self._seconds = seconds
+        self._seconds = awake = AwakeClock(seconds)
         self._wall = wall
         self.registry = MemoryRegistry(
             config.registry,
@@ -90,8 +91,8 @@ class TrackerService(MultiService):
         )
         self.api = TrackerApi(
             self.registry,
-            DialBack(_dialler(reactor) if dial is None else dial, reactor, seconds),
-            seconds,
+            DialBack(_dialler(reactor) if dial is None else dial, reactor, awake),
+            awake,
             calls_of_site=Rates(
                 1 / config.calls_per_address, limits.ADDRESS_BURST, limits.MAX_BUCKETS
             ),
@@ -187,6 +188,7 @@ class TrackerService(MultiService):
         )
 
     def _tick(self) -> Deferred[None]:
+        self._seconds.look()
         expiring = Deferred.fromCoroutine(self.registry.expire(self._seconds()))
         # An error must not end the ticks (TimerService stops at the first one).
         return expiring.addErrback(lambda why: log.failure("expiring failed", why))

@@ -24,6 +24,8 @@ IDLE_S = 75.0
 """More than the 60 s for which common proxies keep an idle connection, so that they close first."""
 STALLED_S = 60.0
 LINGER_S = 2.0
+ASLEEP_S = 5.0
+"""A timer that is so late shows that the machine slept."""
 STALL_CHECKS = 6
 """How often in one stall time the socket is looked at."""
 

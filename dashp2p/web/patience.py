@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from dashp2p.web.limits import LINGER_S, STALL_CHECKS, SiteLimits
+from dashp2p.web.limits import ASLEEP_S, LINGER_S, STALL_CHECKS, SiteLimits
 
 
 class Phase(enum.Enum):
@@ -56,6 +56,7 @@ class Patience:
         self._written_bytes = 0
         self._taken_bytes = 0
         self._progress_s = 0.0
+        self._due_s = 0.0
         self.phase = Phase.OVER
 
     def idle(self) -> None:
@@ -106,6 +107,7 @@ class Patience:
         self._arm(wait_s)
 
     def _arm(self, wait_s: float) -> None:
+        self._due_s = self._clock.seconds() + wait_s
         if self._timer is not None and self._timer.active():
             self._timer.reset(wait_s)
         else:
@@ -113,6 +115,9 @@ class Patience:
 
     def _expired(self) -> None:
         self._timer = None
+        late_s = self._clock.seconds() - self._due_s
+        if late_s > ASLEEP_S:
+            self._progress_s += late_s  # this machine slept, and with it perhaps the client
         waiting = self._waiting_bytes()
         if self.phase is Phase.RECEIVING:
             self._late()

@@ -193,6 +193,21 @@ class CalmTests(MembershipTestCase):
         calm = self.gaps[len(EAGER_DELAYS_S) :]
         self.assertGreater(len(set(calm)), len(calm) // 2)
 
+    def test_after_a_sleep_it_looks_for_neighbours_as_at_the_start(self) -> None:
+        self.start(100.0)
+        self.times.clear()
+        self.clock.advance(8 * 3600.0)
+        advance(self.clock, 20.0)
+        self.assertGreaterEqual(len(self.times), len(EAGER_DELAYS_S))
+        self.assertLess(len(self.times), 2 * len(EAGER_DELAYS_S))
+
+    def test_a_late_second_is_no_sleep(self) -> None:
+        self.start(100.0)
+        self.times.clear()
+        self.clock.advance(INTERVAL_S)
+        advance(self.clock, 20.0)
+        self.assertLessEqual(len(self.times), 2)
+
 
 class StormTests(MembershipTestCase):
     def test_retries_back_off_with_jitter_up_to_a_minute(self) -> None:

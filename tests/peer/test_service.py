@@ -19,7 +19,7 @@ from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer import service as service_module
 from dashp2p.peer.fakenet import advance
 from dashp2p.peer.fakeweb import Asked, MemoryWeb, memory_client
-from dashp2p.peer.limits import INDEX_LATE_S, INDEX_LOOK_S
+from dashp2p.peer.limits import INDEX_LATE_S, INDEX_LOOK_S, ORIGIN_PATIENCE_S
 from dashp2p.peer.presentation import read_index
 from dashp2p.peer.service import PeerService, PeerSettings
 from dashp2p.testing import (
@@ -497,6 +497,35 @@ class RefusalTests(ServiceTestCase):
         ca = self.cache.parent / "ca.pem"
         ca.write_text("not a certificate")
         self.assertIn("--ca", self.refusal(ca=ca))
+
+
+class SleepTests(ServiceTestCase):
+    def test_after_a_night_it_goes_on_without_a_storm(self) -> None:
+        service = self.start(seconds=10.0)
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}").body, DATA)
+        self.tracker.calls.clear()
+        self.origin.log.clear()
+        self.reactor.advance(8 * 3600.0)
+        self.advance(5.0)
+        self.assertEqual(self.ask(service, "/dash/chunk_0_2.m4s").body, FILM.files["chunk_0_2.m4s"])
+        self.assertEqual(self.ready(service), 200)
+        self.assertLess(len(self.tracker.calls), 12)
+        self.assertLess(len(self.origin.log), 4)
+        self.assertEqual(service.exchange.banned, 0)
+
+    def test_a_fetch_that_the_night_cut_in_two_is_ended_by_the_rest(self) -> None:
+        service = self.start(seconds=3.0)
+        self.origin.hangs_at = len(DATA) // 2
+        connection = Connection(service._players.site)
+        connection.get(f"/dash/{SEGMENT}")
+        self.advance(0.5)
+        self.origin.hangs_at = None
+        self.reactor.advance(3600.0)
+        for _ in range(round(2 * ORIGIN_PATIENCE_S / 0.05)):
+            self.advance(0.05)
+            connection.transport.take_all()
+        self.assertEqual(Answer(connection.transport.taken).body, DATA)
+        self.assertLess(self.origin.sent_bytes(SEGMENT), 1.2 * len(DATA))
 
 
 class StopTests(ServiceTestCase):

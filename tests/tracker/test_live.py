@@ -131,7 +131,7 @@ class HistoryTests(LiveCase):
         self.assertEqual({point[1] for point in points}, {1})
         for _ in range(limits.HISTORY_POINTS + 10):
             self.tracker.announce(1)
-            self.tracker.clock.advance(limits.HISTORY_EVERY_S)
+            self.tracker.clock.pump([1.0] * round(limits.HISTORY_EVERY_S))
         points = self.live("&history=1")["history"]["points"]
         self.assertEqual(len(points), limits.HISTORY_POINTS)
 

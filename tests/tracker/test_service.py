@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.tracker.memory import MemoryRegistry
 from dashp2p.tracker.tap import Options, makeService
-from tests.tracker.support import Tracker, announce_fields, announce_of, at
+from tests.tracker.support import Tracker, announce_fields, announce_of, at, want
 from tests.web.support import Connection, code_under
 
 
@@ -128,6 +128,25 @@ class LifeTests(SynchronousTestCase):
         tracker.clock.pump([1.0] * 3)
         self.assertEqual(len(calls), 3)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
+
+    def test_a_pause_of_the_machine_is_held_against_nobody(self) -> None:
+        tracker = Tracker()
+        for number in (1, 2):
+            tracker.announce(number)
+        tracker.clock.advance(0.5)
+        [granted] = tracker.lease(1, want=[want(7)])
+        tracker.clock.advance(3600.0)
+        swarms = json.loads(tracker.get("/swarms").body)["swarms"]
+        self.assertEqual([swarm["peers"] for swarm in swarms], [2])
+        self.assertEqual(swarms[0]["takeovers"], 0)
+        [led] = tracker.lease(2, want=[want(7)])
+        self.assertEqual((led["granted"], led["epoch"]), (False, granted["epoch"]))
+
+    def test_silence_of_the_peers_is(self) -> None:
+        tracker = Tracker()
+        tracker.announce(1)
+        tracker.clock.pump([1.0] * 200)
+        self.assertEqual(json.loads(tracker.get("/swarms").body)["swarms"], [])
 
     def test_a_store_that_answers_late_is_waited_for_and_given_up_with_the_client(self) -> None:
         tracker = Tracker()

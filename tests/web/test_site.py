@@ -155,8 +155,7 @@ class HeaderTests(SiteTestCase):
     def test_any_bytes_are_answered_or_waited_for(self, data: bytes, step: int) -> None:
         client = Connection(self.site)
         client.send(b"GET " + data, step)
-        self.clock.advance(200)
-        self.clock.advance(200)
+        self.clock.pump([5.0] * 80)
         self.assertTrue(client.gone)
         self.flushLoggedErrors()
 
@@ -251,6 +250,14 @@ class ReaderTests(SiteTestCase):
         self.advance(59)
         self.assertFalse(self.client.gone)
         self.advance(36)
+        self.assertTrue(self.client.aborted)
+
+    def test_time_in_which_the_machine_slept_is_not_held_against_a_reader(self) -> None:
+        self.client.send(GET)
+        self.advance(30)
+        self.clock.advance(3600)
+        self.assertFalse(self.client.gone)
+        self.advance(96)
         self.assertTrue(self.client.aborted)
 
     def test_a_reader_of_an_unfinished_response_that_takes_nothing_is_given_up(self) -> None:
