@@ -177,7 +177,8 @@ class Sessions:
         for event in events:
             session = self.session(event.session_id, now)
             if session.viewing is None:
-                session.viewing = Viewing(session.first_request_at)
+                began_at = session.first_request_at
+                session.viewing = Viewing(now if began_at is None else began_at)
             session.viewing.hear(event, now)
             if event.buffer_s is not None:
                 session.buffer_s = event.buffer_s

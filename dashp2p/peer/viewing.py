@@ -30,10 +30,10 @@ SHOWN_STATES = {
 
 @define(eq=False)
 class Viewing:
-    """Tell it each event with `hear`. `first_request_at` is when the player first asked for
-    something, in the time that `now` is told in; None where it did not ask here."""
+    """Tell it each event with `hear`. `began_at` is when the player first asked for something or
+    was first heard of, in the time that `now` is told in: dash.js reports once before it asks."""
 
-    first_request_at: float | None
+    began_at: float
     meter: QoeMeter = field(factory=QoeMeter)
     state: str = "starting"
     buffer_s: float | None = None
@@ -84,9 +84,8 @@ class Viewing:
             self.state = "waiting"  # for what it sought, or for its first picture
 
     def _startup_s(self, event: PlayerEvent, now: float) -> float:
-        if self.first_request_at is not None:
-            return max(0.0, now - self.first_request_at)
-        return event.startup_s or 0.0
+        lasted_s = now - self.began_at
+        return lasted_s if lasted_s > 0 else event.startup_s or 0.0
 
     def document(self) -> dict[str, Any]:
         """As `qoe` of a session in /stats: the fields of a /qoe report, from another source."""

@@ -60,9 +60,13 @@ class ThreeViewers(SynchronousTestCase):
     def setUp(self) -> None:
         require_libraries()
         shared_browser()  # or skip before anything is started
+        self.viewers: set[str] = set()
+        self.seen = (False, 0)
+        """Were all viewers there, and how many lines had the graph, when its picture was taken."""
         self.film = small_film(FILM_S)
         daemons = Daemons(self)
-        origin, tracker = daemons.origin(self.film), daemons.tracker()
+        origin, self.tracker = daemons.origin(self.film), daemons.tracker()
+        tracker = self.tracker
         for daemon in (origin, tracker):
             daemon.wait_ready()
         self.peers = [daemons.peer(number + 1, origin, tracker) for number in range(VIEWERS)]
@@ -70,6 +74,7 @@ class ThreeViewers(SynchronousTestCase):
             peer.wait_ready()
 
     def test_all_play_every_byte_is_the_origins_and_some_came_from_each_other(self) -> None:
+        self.dashboard = open_page(self, self.tracker.url)
         tabs = [open_page(self, f"{peer.url}/client/") for peer in self.peers]
         captured = [Captured(tab) for tab in tabs]
         tabs[0].until("all have played the film", lambda: self._all_ended(tabs, captured), END_S)
@@ -86,12 +91,34 @@ class ThreeViewers(SynchronousTestCase):
             self.assertEqual(tab.hosts, {urlsplit(peer.url).netloc})
             self.assertNotEqual(tab.text("#neighbours"), "0")
             self._assert_session_known(peer)
+        self._assert_dashboard_tells()
 
     def _all_ended(self, tabs: list[Tab], captured: list[Captured]) -> bool:
         for capture in captured:
             capture.take()
+        self._watch_dashboard()
         ends = [tab.page.locator("#stage").get_attribute("data-notice") for tab in tabs]
         return ends == ["ended"] * len(tabs)
+
+    def _watch_dashboard(self) -> None:
+        """What it showed of viewers and of who served whom, while they came and went."""
+        viewers = self.dashboard.text("#viewers")
+        self.viewers.add(viewers)
+        seen = (viewers == str(VIEWERS), self.dashboard.page.locator("#graph .edge").count())
+        if seen > self.seen:
+            self.seen = seen
+            self.dashboard.keep("dashboard", whole=True)
+
+    def _assert_dashboard_tells(self) -> None:
+        """The tracker's page, which had nobody's figures but what peers announced."""
+        tab = self.dashboard
+        self.assertIn(str(VIEWERS), self.viewers)
+        tab.until("a line in the graph", lambda: tab.page.locator("#graph .edge").count())
+        tab.until("three peers", lambda: tab.page.locator("#peers tbody tr").count() == VIEWERS)
+        self.assertRegex(tab.text("#copies"), r"^[12]\.\d\d$")
+        self.assertNotEqual(tab.text("#saved"), "0 B")
+        self.assertGreater(tab.page.locator("#segments tbody tr").count(), FILM_S // 4)
+        self.assertEqual(tab.errors, [])
 
     def _origin_files(self) -> dict[str, str]:
         paths: list[Path] = sorted(self.film.glob(f"*{MEDIA}"))
@@ -101,7 +128,11 @@ class ThreeViewers(SynchronousTestCase):
         return sum(int(peer.stats()["bytes"]["peers"]) for peer in self.peers)
 
     def _assert_session_known(self, peer: Daemon) -> None:
-        """The peer keeps what the page posted to /qoe with its session."""
+        """The peer keeps what dash.js reported by itself, which fits what the page saw."""
         [session] = peer.stats()["sessions"]
-        self.assertIn("dash.js", session["qoe"]["player"])
-        self.assertGreater(session["qoe"]["startup_ms"], 0)
+        qoe = session["qoe"]
+        self.assertEqual(qoe["source"], "cmcd")
+        self.assertIn("dash.js", qoe["player"])
+        self.assertGreater(qoe["startup_ms"], 0)
+        self.assertLess(abs(qoe["played_s"] - FILM_S), 3.0)
+        self.assertGreater(qoe["mean_bitrate_bps"], 50_000)

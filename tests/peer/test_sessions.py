@@ -159,6 +159,14 @@ class SessionsTests(SynchronousTestCase):
         assert session.qoe is not None
         self.assertEqual(session.qoe["startup_ms"], 1250)
 
+    def test_of_one_that_reports_before_it_asks_it_counts_from_that_report(self) -> None:
+        self.sessions.hear(parse_events('e=t,sid="a"'), 10.0)
+        self.sessions.asked("a", 10.1)
+        self.sessions.hear(parse_events('e=ps,sid="a",sta=p,msd=3'), 11.25)
+        [session] = self.sessions
+        assert session.qoe is not None
+        self.assertEqual(session.qoe["startup_ms"], 1250)
+
     def test_those_who_only_asked_for_the_mpd_are_bounded_too(self) -> None:
         for number in range(MAX_SESSIONS + 1):
             self.sessions.asked(f"s{number}", float(number))

@@ -12,7 +12,7 @@ class ViewingTests(SynchronousTestCase):
     """A player whose clock shows BEGAN_S when ours shows 100."""
 
     def setUp(self) -> None:
-        self.viewing = Viewing(first_request_at=100.0)
+        self.viewing = Viewing(began_at=100.0)
 
     def hear(self, at_s: float, state: str, *more: str, event: str = "ps") -> None:
         stamp = f"ts={int((BEGAN_S + at_s) * 1000)}"
@@ -27,8 +27,8 @@ class ViewingTests(SynchronousTestCase):
         self.hear(3.0, "p")
         self.assertEqual(self.viewing.document()["startup_ms"], 800)
 
-    def test_of_one_that_asked_elsewhere_the_players_own_word_is_taken(self) -> None:
-        self.viewing = Viewing(first_request_at=None)
+    def test_of_one_that_is_first_heard_of_playing_the_players_own_word_is_taken(self) -> None:
+        self.viewing = Viewing(began_at=100.8)
         self.hear(0.8, "p", "msd=650")
         self.assertEqual(self.viewing.document()["startup_ms"], 650)
 
