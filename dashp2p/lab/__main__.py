@@ -12,8 +12,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from dashp2p.content.interrupts import Interrupted
 from dashp2p.lab import leftovers, netns, rows, summary
 from dashp2p.lab.netns import LabUnavailableError
+from dashp2p.lab.rehearse import options as rehearsal_options
+from dashp2p.lab.rehearse.rehearsal import rehearse
 from dashp2p.lab.report import page
 from dashp2p.lab.saved import UnreadableRunError
 from dashp2p.lab.scenario import Ablation, Player, Variant
@@ -40,6 +43,7 @@ examples:
   sudo python -m dashp2p.lab run far --ablate no-lease
   python -m dashp2p.lab run 1 --loopback           without root: only the origin's rate is modelled
   python -m dashp2p.lab report lab-results/* -o report.html
+  python -m dashp2p.lab rehearse --peers 10 --minutes 5 --origin URL --tracker URL
   python -m dashp2p.lab seeds 1000                 a thousand storms in memory, five minutes
   python -m dashp2p.lab summary http://127.0.0.1:8001 http://127.0.0.1:8002
 """
@@ -138,6 +142,16 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--out", type=Path, metavar="FILE.html", help=f"(default ./{REPORT_NAME})"
     )
 
+    tried = commands.add_parser(
+        "rehearse",
+        help="try a crowd on the real network, against an origin and tracker that run",
+        description=rehearsal_options.ABOUT,
+        epilog=rehearsal_options.EXAMPLES,
+        formatter_class=plain,
+    )
+    tried.set_defaults(command=_rehearse, parser=tried)
+    rehearsal_options.add_arguments(tried)
+
     shown = commands.add_parser("list", help="the scenarios and their targets")
     shown.set_defaults(command=_list)
 
@@ -234,6 +248,17 @@ def _write_report(runs: Sequence[Path], file: Path, console: Console) -> int:
         raise LabUnavailableError(str(error)) from error
     console.print(str(written), highlight=False, soft_wrap=True)
     return 0
+
+
+def _rehearse(options: argparse.Namespace, console: Console) -> int:
+    plan = rehearsal_options.plan(options, options.parser)
+    try:
+        return rehearse(plan, console)
+    except Interrupted as interruption:
+        console.print("Stopped before anything was seen.")
+        return interruption.exit_status
+    except OSError as error:
+        raise LabUnavailableError(str(error)) from error
 
 
 def _list(options: argparse.Namespace, console: Console) -> int:

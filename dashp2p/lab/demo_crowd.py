@@ -156,7 +156,7 @@ class Crowd:
         until_s = time.monotonic() + READY_TIMEOUT_S
         waiting = list(members)
         while waiting:
-            waiting = [member for member in waiting if not _answers(f"{member.url}/readyz")]
+            waiting = [member for member in waiting if not answers(f"{member.url}/readyz")]
             for member in waiting:
                 if not member.program.running:
                     raise StartFailedError(f"{member.name} did not start. {last_words(member)}")
@@ -182,7 +182,8 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether somebody says 200 there."""
     try:
         with _DIRECT.open(url, timeout=POLL_TIMEOUT_S) as answer:
             return bool(answer.status == 200)

@@ -222,7 +222,7 @@ class LoopbackStage:
                 "run it as root, without --loopback."
             )
         names = [ORIGIN, TRACKER, *(host_name(number + 1) for number in range(self.hosts))]
-        self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         origin = f"127.0.0.1:{self._ports[ORIGIN]}"
         rate = f"{links.origin_uplink_bps:g}"
         self._relay = subprocess.Popen(
@@ -323,7 +323,8 @@ def _delays(far: bool) -> list[Delay]:
     ]
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody used a moment ago, all different."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
         return [int(one.getsockname()[1]) for one in sockets]

@@ -32,7 +32,7 @@ def _answer(experiment: Experiment) -> Sentence:
     way = "" if case is experiment.crowd else " without peers"
     if not troubles:
         return Sentence(f"Yes: network and machines carried {viewers}{way}.", GOOD)
-    if busy > BUSY:
+    if busy > BUSY and case.median("startup_median_s") is not None:
         return Sentence(
             f"Not clear: {'; '.join(troubles)}. But the machine was {percent(busy)} busy, which a "
             "viewer's own machine would not be: rehearse with fewer peers on it, or on several.",
@@ -65,14 +65,8 @@ def _line(experiment: Experiment) -> list[Sentence]:
         return []
     most = mbit(fullest * 8 / WINDOW_S)
     text = f"The origin's line was asked for {most} in its fullest four seconds"
-    delivered = measure.median(
-        measure.share(one.delivered_bytes, one.egress_bytes) for one in case.figures
-    )
-    if delivered and delivered > 1:
-        text += (
-            f"; all in all it sent {words.times(delivered)} less than players got, which is what "
-            "it would send without peers"
-        )
+    plain = mbit(rate * experiment.viewers)
+    text += f"; without peers, viewers at this bitrate need {plain} of it all the time"
     return [Sentence(text + ".")]
 
 

@@ -149,7 +149,7 @@ def _startup(experiment: Experiment) -> Sentence | None:
 
 def _stalls(experiment: Experiment) -> Sentence | None:
     case = experiment.crowd or experiment.plain
-    if case is None:
+    if case is None or case.median("startup_median_s") is None:
         return None
     stalls, text = _most_stalls(case), "Nobody stalled"
     if stalls:
@@ -177,7 +177,7 @@ def _most_stalls(case: Case) -> int:
 def _quality(experiment: Experiment, limits: Limits) -> Sentence | None:
     case = experiment.crowd or experiment.plain
     rate = case.median("mean_bitrate_bps") if case else None
-    if case is None or rate is None:
+    if case is None or not rate:
         return None
     text = f"They watched {mbit(rate)} in the mean"
     if limits.bitrate_bps:

@@ -68,7 +68,7 @@ def scenario_in_words(experiment: Experiment) -> str:
     else:
         parts.append("The network is a real one, and so are its other users")
     parts += _troubles(scenario)
-    parts.append(_player(scenario))
+    parts.append(_player(experiment))
     return " ".join(sentence(part) for part in parts if part)
 
 
@@ -134,7 +134,10 @@ def _troubles(scenario: Scenario) -> list[str]:
     return parts
 
 
-def _player(scenario: Scenario) -> str:
+def _player(experiment: Experiment) -> str:
+    scenario = experiment.scenario
+    if experiment.setting is Setting.REHEARSAL:
+        return f"players keep {scenario.buffer_s:g} s of film in hand"
     if scenario.player is Player.DASHJS:
         return "the players are dash.js in Chromium"
     tells = "tell what they need (CMCD)" if scenario.player is Player.CMCD else "say nothing of it"
