@@ -76,6 +76,7 @@ class Leading:
             return
         if not self.state.policy.leases:
             self._lead_alone(delivery, wanted, now, "no-lease")
+            self._rescue(delivery, wanted, now)
             return
         lacking = wanted & ~self.sourcing.supplied(delivery)
         if not self.state.uploads:

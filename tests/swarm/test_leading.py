@@ -287,6 +287,16 @@ class Origin(SynchronousTestCase):
         [fetch] = bench.take(FetchOrigin)
         self.assertEqual(fetch.why, "no-lease")
 
+    def test_without_leases_too_nobody_waits_beyond_the_deadline_for_a_promise(self) -> None:
+        bench = Bench(policy=Policy.without(frozenset({"no-lease"})))
+        bench.join("a")
+        bench.getting("a")
+        bench.want(slack_s=3.0)
+        bench.later(1.0)
+        self.assertEqual(bench.take(FetchOrigin), [])
+        bench.later(2.5)
+        self.assertEqual([fetch.why for fetch in bench.take(FetchOrigin)], ["deadline"])
+
 
 class Aborts(SynchronousTestCase):
     def led(self) -> Bench:

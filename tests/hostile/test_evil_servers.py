@@ -1,0 +1,186 @@
+"""Origins and trackers that lie, break off, never end, or send elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import ClassVar
+
+from dashp2p.content.index import BLOCKS_NAME, SIGNATURE_NAME
+from dashp2p.content.signature import INDEX_NAME
+from tests.hostile.support import FILM, OTHER_FILM, HostileTestCase, QuietHandler
+from tests.processes import HOST, wait_until
+
+PROOF = (INDEX_NAME, BLOCKS_NAME, SIGNATURE_NAME)
+ENDLESS_S = 4.0
+LEARNED_S = 15.0
+
+
+class _Origin(QuietHandler):
+    """The true film, but for what `_spoil` does to segments."""
+
+    files: ClassVar[dict[str, bytes]] = FILM.files
+
+    def answer(self) -> None:
+        path = self.path.removeprefix("/dash/")
+        data = self.files.get(path)
+        if data is None:
+            self.send_error(404)
+        elif path in PROOF or not path.endswith("1.m4s"):
+            self._range(data)
+        else:
+            self.spoil(data)
+
+    def _range(self, data: bytes) -> None:
+        wanted = self.headers.get("Range")
+        if wanted is None:
+            self.give(data)
+            return
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        part = data[int(first) : int(last) + 1]
+        self.give(part, 206, Content_Range=f"bytes {first}-{last}/{len(data)}")
+
+    def spoil(self, data: bytes) -> None:
+        """To be told by the test."""
+
+
+class EvilOriginTests(HostileTestCase):
+    """Outcome for all: only true bytes are played, or an error; memory within its bound."""
+
+    def serve(self, handler: type[QuietHandler]) -> None:
+        server = self.server(handler)
+        peer = self.victim(f"{server.url}/dash")
+        wait_until("the index is here", lambda: peer.stats()["mode"] == "sharing", LEARNED_S)
+        self.grows_little(peer, lambda: self.assert_never_false(peer))
+        self.assert_plays(peer, "chunk_0_2.m4s")
+
+    def test_false_bytes(self) -> None:
+        class Untrue(_Origin):
+            def spoil(self, data: bytes) -> None:
+                self._range(data[:-5000] + bytes(5000))
+
+        self.serve(Untrue)
+
+    def test_a_page_in_place_of_a_segment(self) -> None:
+        class Page(_Origin):
+            def spoil(self, data: bytes) -> None:
+                self.give(b"<html>please log in</html>", Content_Type="text/html")
+
+        self.serve(Page)
+
+    def test_a_wrong_length(self) -> None:
+        class Short(_Origin):
+            def spoil(self, data: bytes) -> None:
+                self.give(data[: len(data) // 2])
+
+        self.serve(Short)
+
+    def test_a_body_without_end(self) -> None:
+        class Endless(_Origin):
+            def spoil(self, data: bytes) -> None:
+                self.send_response(200)
+                self.end_headers()
+                until = time.monotonic() + ENDLESS_S
+                with contextlib.suppress(OSError):
+                    while time.monotonic() < until:
+                        self.wfile.write(bytes(1 << 20))
+
+        self.serve(Endless)
+
+    def test_a_redirect_elsewhere_is_not_followed(self) -> None:
+        canary = self.server(QuietHandler)
+
+        class Elsewhere(_Origin):
+            def spoil(self, data: bytes) -> None:
+                self.give(b"", 302, Location=f"{canary.url}/metadata")
+
+        self.serve(Elsewhere)
+        self.assertEqual(canary.asked, [])
+
+    def test_an_index_by_another_key_is_refused(self) -> None:
+        class Swapped(_Origin):
+            def spoil(self, data: bytes) -> None:
+                self._range(data)
+
+        Swapped.files = dict(FILM.files)
+        server = self.server(Swapped)
+        peer = self.victim(f"{server.url}/dash")
+        self.assert_plays(peer, "chunk_0_2.m4s")
+        Swapped.files = dict(OTHER_FILM.files)
+        self.assertEqual(peer.stop(), 0)
+        again = self.victim(f"{server.url}/dash", ready=False)
+        wait_until("it says so", lambda: "refused" in again.log.read_text(), LEARNED_S)
+        self.assertEqual(again.stats()["mode"], "pass-through")
+
+    def test_a_film_of_one_key_with_the_index_of_another_film_is_not_shared(self) -> None:
+        class Mixed(_Origin):
+            files: ClassVar[dict[str, bytes]] = {
+                **FILM.files,
+                INDEX_NAME: OTHER_FILM.files[INDEX_NAME],
+            }
+
+        server = self.server(Mixed)
+        peer = self.victim(f"{server.url}/dash", ready=False)
+        wait_until("it has asked", lambda: f"/dash/{INDEX_NAME}" in server.asked, LEARNED_S)
+        self.assertNotEqual(peer.stats()["mode"], "sharing")
+
+
+class EvilTrackerTests(HostileTestCase):
+    """Outcome for all: the player is served from the origin in time; nobody named is resolved."""
+
+    def play_with(self, handler: type[QuietHandler]) -> None:
+        tracker = self.server(handler)
+        peer = self.victim(f"{self.origin().url}/dash", "--tracker", tracker.url, ready=False)
+        wait_until("the tracker was asked", lambda: tracker.asked, LEARNED_S)
+
+        def play() -> None:
+            for number in range(1, 5):
+                self.assert_plays(peer, f"chunk_0_{number}.m4s")
+
+        self.grows_little(peer, play)
+
+    def test_names_and_hollow_addresses_in_place_of_peers(self) -> None:
+        canary = self.server(QuietHandler)
+        name = {"peer": "ab" * 32, "host": "localhost", "port": canary.server_port}
+        hollow = [
+            {"peer": f"{n:02x}" * 32, "host": host, "port": canary.server_port}
+            for n, host in enumerate(("0.0.0.0", "127.0.0.2", "169.254.169.254", "255.255.255.255"))
+        ]
+
+        class Names(QuietHandler):
+            def answer(self) -> None:
+                peers = [name] if len(self.server.asked) % 2 else hollow
+                self.give(json.dumps({**_WELCOME, "peers": peers, "leases": []}).encode())
+
+        self.play_with(Names)
+        self.assertEqual(canary.asked, [])
+
+    def test_lists_without_end(self) -> None:
+        class Lists(QuietHandler):
+            def answer(self) -> None:
+                one = {"peer": "cd" * 32, "host": HOST, "port": 9}
+                self.give(json.dumps({**_WELCOME, "peers": [one] * 100_000}).encode())
+
+        self.play_with(Lists)
+
+    def test_leases_for_everybody_and_nobody(self) -> None:
+        class Leases(QuietHandler):
+            def answer(self) -> None:
+                lead = {"segment": 3, "granted": False, "epoch": 1, "leader": "ef" * 32}
+                self.give(json.dumps({**_WELCOME, "leases": [{**lead, "retry_s": 9999}]}).encode())
+
+        self.play_with(Leases)
+
+    def test_noise_and_silence(self) -> None:
+        class Noise(QuietHandler):
+            def answer(self) -> None:
+                if len(self.server.asked) % 2:
+                    self.give(b"\xff{" * 1000)
+                else:
+                    time.sleep(1.0)
+
+        self.play_with(Noise)
+
+
+_WELCOME = {"v": 1, "interval_s": 1, "ttl_s": 2, "address": "x", "peers": [], "swarm_peers": 99}
