@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from dashp2p.swarm.lease_rules import LeaseRules
 
@@ -50,6 +51,23 @@ class LeaseRatings:
         record.broken = min(record.broken + 1, self.rules.most_broken)
         self._records.move_to_end(peer)
         if len(self._records) > self.rules.most_rated:
+            self._records.popitem(last=False)
+
+    def excerpt(self, peers: Iterable[bytes]) -> LeaseRatings:
+        """A copy that knows of these peers only: what is done to it may come to nothing."""
+        copy = LeaseRatings(self.rules)
+        for peer in peers:
+            if peer in self._records:
+                copy._records[peer] = evolve(self._records[peer])
+        return copy
+
+    def take(self, excerpt: LeaseRatings, peers: Iterable[bytes]) -> None:
+        """What was done to the excerpt of these peers shall hold."""
+        for peer in peers:
+            self._records.pop(peer, None)
+            if peer in excerpt._records:
+                self._records[peer] = excerpt._records[peer]
+        while len(self._records) > self.rules.most_rated:
             self._records.popitem(last=False)
 
     def fulfilled(self, peer: bytes) -> None:

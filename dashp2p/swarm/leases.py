@@ -20,6 +20,7 @@ one segment by at most `longest_life_s`, and waiting peers may hedge after `hedg
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from itertools import islice
 from math import ceil
 
@@ -57,6 +58,7 @@ class LeaseTable:
 
     rules: LeaseRules = field(factory=LeaseRules)
     epoch_offset: int = 0
+    ratings: LeaseRatings = field()
     counts: LeaseCounts = field(factory=LeaseCounts, init=False)
     rate_bps: float = field(init=False)
     """Measured origin fetch rate of one lease, moving average."""
@@ -68,11 +70,13 @@ class LeaseTable:
     segments_held: int = field(default=0, init=False)
     """Segments with at least one live holder."""
     _deadlines: Deadlines[_Key] = field(factory=Deadlines, init=False)
-    _ratings: LeaseRatings = field(init=False)
+
+    @ratings.default
+    def _new_ratings(self) -> LeaseRatings:
+        return LeaseRatings(self.rules)
 
     def __attrs_post_init__(self) -> None:
         self.rate_bps = self.rules.expected_bps
-        self._ratings = LeaseRatings(self.rules)
 
     # What a peer asks and tells
 
@@ -126,7 +130,7 @@ class LeaseTable:
         if lease is not None:
             self._measure(lease, now)
             self._end(segment, lease)
-            self._ratings.fulfilled(peer)
+            self.ratings.fulfilled(peer)
             self.counts.fulfilled += 1
             self.counts.fetched_bytes += lease.size_bytes
             self.counts.distinct_bytes += segment.fetched(lease)
@@ -167,12 +171,37 @@ class LeaseTable:
             if not was_hedge:
                 segment.lost |= lease.mask & ~segment.held(())
                 segment.lost_by = lease.peer
-            self._ratings.broke(lease.peer, now)
+            self.ratings.broke(lease.peer, now)
             self.counts.broken += 1
 
     def shed(self, cells: int) -> None:
         """Forget about so many segments and holders, the least used first."""
         self._trim(most_cells=max(0, self.cells - cells))
+
+    # Segments that are kept elsewhere (see lease_parts)
+
+    def adopt(self, segment: SegmentLeases) -> None:
+        """Take up a segment that this table does not know yet, with its leases and holders."""
+        self._segments[segment.position] = segment
+        if segment.path is not None:
+            self._positions[segment.path] = segment.position
+        for lease in segment.leases.values():
+            key = (segment.position, lease.epoch)
+            self._led_by.setdefault(lease.peer, set()).add(key)
+            self._deadlines.set(key, lease.expires_at)
+        for peer in segment.holders:
+            self._held_by.setdefault(peer, set()).add(segment.position)
+        self._holdings += len(segment.holders)
+        self.segments_held += bool(segment.holders)
+
+    def adopt_led(self, peer: bytes, keys: Iterable[_Key]) -> None:
+        """The peer has these leases too, (segment, epoch), on segments that are not adopted: they
+        count against its allowance."""
+        self._led_by.setdefault(peer, set()).update(keys)
+
+    def segment(self, position: int) -> SegmentLeases | None:
+        """What is known of a segment, for whoever keeps it elsewhere."""
+        return self._segments.get(position)
 
     # What is known
 
@@ -250,7 +279,7 @@ class LeaseTable:
         hedge: bool = False,
     ) -> Answer:
         live = len(self._led_by.get(peer, ()))
-        allowed = self._ratings.allowance(peer, now)
+        allowed = self.ratings.allowance(peer, now)
         if live >= allowed:
             # Its own leases may be fulfilled any moment; a breaker waits to be forgiven.
             retry_s = self.rules.full_retry_s if allowed else self.rules.busy_retry_s

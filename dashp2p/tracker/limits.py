@@ -108,3 +108,18 @@ MAX_TICKETS: Final = PEERS
 MAX_TOKENS: Final = 1024
 """Tokens whose signature need not be checked again."""
 MAX_SIGNED_MS: Final = 2**53
+
+SHARED_TRIES: Final = 8
+"""How often a lease call is decided anew because another tracker wrote first."""
+SHARED_RETRY_S: Final = 1.0
+SHARED_ANSWER_S: Final = 2.0
+"""How long the shared store may take to answer; peers wait 3 s for a tracker."""
+SHARED_LOADS: Final = 50
+"""Loads in a row to catch up with a swarm: a tracker that begins has all of its peers to read."""
+SEEN_PER_LOAD: Final = 1000
+SHARED_TTL_S: Final = 600
+"""A swarm that nobody was heard of in for so long is dropped by the store; twice a peer's TTL."""
+SHARED_SEGMENTS: Final = 20_000
+"""Segments of one swarm that the store remembers, some 5 KiB each at most."""
+SHARED_BACKOFF_S: Final = 5.0
+"""The longest pause before a lost store is dialled again."""

@@ -8,6 +8,7 @@ from attrs import asdict, define, evolve, field, fields, frozen
 
 from dashp2p.swarm.deadlines import Deadlines
 from dashp2p.swarm.lease_rules import LeaseCounts
+from dashp2p.swarm.lease_segment import SegmentLeases
 from dashp2p.swarm.leases import Answer, Elsewhere, LeaseRules, LeaseTable
 from dashp2p.tracker import limits
 from dashp2p.tracker.addresses import Whereabouts
@@ -176,22 +177,29 @@ class MemoryRegistry:
     async def lease(self, call: LeaseCall, at: Whereabouts, now: float) -> LeaseAnswer:
         self._expire(now)
         swarm, member = self._leasing(call, at, now)
-        table, peer = swarm.leases, call.peer
+        table = swarm.leases
         cells = table.cells
-        for mark in call.release:
-            table.release(peer, mark.segment, mark.epoch, now)
-        for mark in call.done:
-            table.done(peer, mark.segment, mark.epoch, now)
-        for each in call.progress:
-            table.progress(peer, each.segment, each.epoch, each.blocks_done, now)
-        size = len(swarm.members)
-        upload_bps = member.upload_bps
-        answers = [
-            table.ask(peer, want, now, live_peers=size, upload_bps=upload_bps) for want in call.want
-        ]
+        answers = decide(table, call, now, len(swarm.members), member.upload_bps)
         self._cells += table.cells - cells
         self._shed(table)
-        return LeaseAnswer(answers, _reachable(swarm, member, answers), not member.announced)
+        told = reachable(swarm.members, member, answers)
+        return LeaseAnswer(answers, told, not member.announced)
+
+    def leasing(self, call: LeaseCall, at: Whereabouts, now: float) -> tuple[Members, Member]:
+        """All members of the caller's swarm, and the caller; for a registry that keeps leases
+        elsewhere. Raises Refused."""
+        self._expire(now)
+        swarm, member = self._leasing(call, at, now)
+        return swarm.members, member
+
+    def member(self, swarm: bytes, peer: bytes) -> Member | None:
+        """The peer, if it was heard of lately."""
+        found = self._swarms.get(swarm)
+        return None if found is None else found.members.by_peer.get(peer)
+
+    def has_swarm(self, swarm: bytes) -> bool:
+        """Whether any of its peers was heard of lately."""
+        return swarm in self._swarms
 
     def _leasing(self, call: LeaseCall, at: Whereabouts, now: float) -> tuple[_Swarm, Member]:
         """The caller and its swarm. After a restart nobody is known, and a swarm that had to wait
@@ -268,16 +276,7 @@ class MemoryRegistry:
     async def segments(self, swarm: bytes, now: float, most: int) -> list[SegmentSummary]:
         self._expire(now)
         return [
-            SegmentSummary(
-                segment.position,
-                segment.path,
-                segment.size_bytes,
-                segment.fetched_bytes,
-                len(segment.holders),
-                tuple(lease.peer for lease in segment.leases.values()),
-                max(segment.leases, default=segment.epoch),
-                segment.takeovers,
-            )
+            summary_of(segment)
             for each in self._named(swarm)
             for segment in each.leases.latest(most, now)
         ]
@@ -312,6 +311,9 @@ class MemoryRegistry:
 
     def _named(self, swarm: bytes) -> list[_Swarm]:
         return [self._swarms[swarm]] if swarm in self._swarms else []
+
+    def reasons(self) -> list[str]:
+        return []
 
     # Time and bookkeeping
 
@@ -355,15 +357,46 @@ class MemoryRegistry:
             swarm.totals[name] = swarm.totals.get(name, 0) + grown
 
 
-def _reachable(swarm: _Swarm, asker: Member, answers: list[Answer]) -> list[Neighbour]:
+def decide(
+    table: LeaseTable, call: LeaseCall, now: float, live_peers: int, upload_bps: float
+) -> list[Answer]:
+    """Take note of what a peer tells about its leases, then answer its wants in their order."""
+    peer = call.peer
+    for mark in call.release:
+        table.release(peer, mark.segment, mark.epoch, now)
+    for mark in call.done:
+        table.done(peer, mark.segment, mark.epoch, now)
+    for each in call.progress:
+        table.progress(peer, each.segment, each.epoch, each.blocks_done, now)
+    return [
+        table.ask(peer, want, now, live_peers=live_peers, upload_bps=upload_bps)
+        for want in call.want
+    ]
+
+
+def reachable(members: Members, asker: Member, answers: list[Answer]) -> list[Neighbour]:
     """How the asker reaches some of the holders and leaders that the answers name."""
     told: dict[bytes, Neighbour] = {}
     for answer in answers:
         if isinstance(answer, Elsewhere):
             named = [*answer.holders, *([answer.leader] if answer.leader else ())]
             for peer in named[: limits.LEASE_PEERS_PER_ANSWER]:
-                other = swarm.members.by_peer.get(peer)
+                other = members.by_peer.get(peer)
                 seen = other.seen_from(asker) if other is not None else None
                 if seen is not None and len(told) < limits.LEASE_PEERS_TOLD:
                     told[peer] = seen
     return list(told.values())
+
+
+def summary_of(segment: SegmentLeases) -> SegmentSummary:
+    """A segment for people who watch."""
+    return SegmentSummary(
+        segment.position,
+        segment.path,
+        segment.size_bytes,
+        segment.fetched_bytes,
+        len(segment.holders),
+        tuple(lease.peer for lease in segment.leases.values()),
+        max(segment.leases, default=segment.epoch),
+        segment.takeovers,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import re
 
 from attrs import field, frozen
@@ -13,6 +14,7 @@ from dashp2p.tracker import limits
 from dashp2p.tracker.addresses import HostPort, private_address
 from dashp2p.tracker.errors import Refused
 from dashp2p.tracker.fields import (
+    VERSION,
     Fields,
     block_set,
     flag,
@@ -131,6 +133,24 @@ def read_announce(body: bytes) -> Announce:
 def _jwt(fields: Fields, name: str) -> str | None:
     value = fields.get(name)
     return None if value is None else text(value, name, JWT_MAX_CHARS)
+
+
+def announce_body(announce: Announce) -> bytes:
+    """The announce as a body that `read_announce` reads, without what proves who sent it."""
+    fields = {
+        "v": VERSION,
+        "swarm": announce.swarm.hex(),
+        "peer": announce.peer.hex(),
+        "port": announce.port,
+        "private": [str(address) for address in announce.private],
+        "event": announce.event.value,
+        "wanted": announce.wanted,
+        "upload_bps": announce.upload_bps,
+        "have": announce.have,
+        "stats": announce.stats,
+        "served_by": announce.served_by,
+    }
+    return json.dumps(fields, separators=(",", ":")).encode("ascii")
 
 
 def _event(fields: Fields) -> Event:

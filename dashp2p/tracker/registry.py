@@ -137,3 +137,6 @@ class Registry(Protocol):
 
     async def expire(self, now: float) -> None:
         """Forget peers and leases whose time is up."""
+
+    def reasons(self) -> list[str]:
+        """What keeps the registry from its work, as sentences; empty while all is well."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ from attrs import field, frozen
 from twisted.application.internet import TimerService
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
@@ -24,7 +25,11 @@ from dashp2p.tracker.awake import AwakeClock
 from dashp2p.tracker.dialback import Dial, DialBack
 from dashp2p.tracker.live import Live
 from dashp2p.tracker.memory import MemoryRegistry, RegistryRules
+from dashp2p.tracker.redis_address import RedisAddress
+from dashp2p.tracker.redis_store import RedisStore
+from dashp2p.tracker.registry import Registry
 from dashp2p.tracker.resources import Root
+from dashp2p.tracker.shared import SharedRegistry
 from dashp2p.tracker.streams import SEND_EVERY_S, Streams, send_all
 from dashp2p.tracker.tickets import Tickets
 from dashp2p.web.hosts import AdminGuard
@@ -49,6 +54,8 @@ class TrackerConfig:
     admin: str | None = None
     admin_hosts: tuple[str, ...] = ()
     registry: RegistryRules = field(factory=RegistryRules)
+    shared: RedisAddress | None = None
+    """Where several trackers keep their registry; None: this one keeps its own, in memory."""
     calls_per_address: float = 1 / limits.ADDRESS_EVERY_S
     """Calls a second in the long run."""
     connections_per_address: int | None = None
@@ -83,12 +90,7 @@ class TrackerService(MultiService):
         self._stopping = False
         self._seconds = awake = AwakeClock(seconds)
         self._wall = wall
-        self.registry = MemoryRegistry(
-            config.registry,
-            Random() if random is None else random,
-            # Epochs after a restart are to be above those before it; nothing else needs the date.
-            epoch_offset=int(time.time() - seconds()),
-        )
+        self.registry = self._registry(config, reactor, Random() if random is None else random)
         self.api = TrackerApi(
             self.registry,
             DialBack(_dialler(reactor) if dial is None else dial, reactor, awake),
@@ -148,6 +150,19 @@ class TrackerService(MultiService):
         self.api.tickets = Tickets(key, self._config.owners, self._wall)
         log.info("tickets are signed by {key}", key=self.api.tickets.public_key.hex())
 
+    def _registry(self, config: TrackerConfig, reactor: Any, random: Random) -> Registry:
+        if config.shared is None:
+            # Epochs after a restart are to be above those before it; nothing else needs the date.
+            epoch_offset = int(time.time() - self._seconds())
+            return MemoryRegistry(config.registry, random, epoch_offset)
+        rules, address = config.registry, config.shared
+        dial_s = limits.SHARED_ANSWER_S
+        endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=dial_s)
+        bounds = (rules.peers_per_swarm, rules.swarms)
+        store = RedisStore(address, endpoint, reactor, bounds, os.urandom)
+        Service.setServiceParent(store, self)
+        return SharedRegistry(rules, store, os.urandom(8).hex(), random)
+
     def stopService(self) -> Deferred[None]:
         """Not ready; listen no more; let calls end; give up what is under way."""
         return Deferred.fromCoroutine(self._stop())
@@ -160,7 +175,7 @@ class TrackerService(MultiService):
 
     def reasons(self) -> list[str]:
         """What keeps the tracker from its work."""
-        return ["the tracker is stopping"] if self._stopping else []
+        return [*(["the tracker is stopping"] if self._stopping else []), *self.registry.reasons()]
 
     def _connections(self) -> Iterable[Family]:
         sites = [listener.site for listener in self.listeners]

@@ -18,6 +18,7 @@ from dashp2p.options import (
     integer,
 )
 from dashp2p.tracker import limits
+from dashp2p.tracker.redis_address import MEMORY, registry_place
 
 if TYPE_CHECKING:
     from dashp2p.tracker.service import TrackerConfig
@@ -38,6 +39,14 @@ class Options(DaemonOptions):
             default="tcp:7000",
             example="tcp:7000",
             variables=("PORT",),
+        ),
+        Option(
+            "registry",
+            "Where peers and leases are remembered: in this process, or in a Redis that several "
+            "trackers share; any of them then answers for any swarm.",
+            registry_place,
+            default=MEMORY,
+            example="redis://localhost:6379/0",
         ),
         Option(
             "interval",
@@ -145,6 +154,7 @@ class Options(DaemonOptions):
         return TrackerConfig(
             listen=self["listen"],
             admin=self["admin"],
+            shared=self["registry"],
             admin_hosts=self["admin-host"],
             as_local=frozenset(self["as-local"]),
             registry=RegistryRules(

@@ -508,7 +508,7 @@ class BoundTests(SynchronousTestCase):
         for n in range(50):
             table.ask(n.to_bytes(32, "big"), evolve(WANT, segment=n), 0.0)
         table.expire(10.0)
-        self.assertEqual((table.counts.broken, len(table._ratings)), (50, 10))
+        self.assertEqual((table.counts.broken, len(table.ratings)), (50, 10))
 
 
 class RunTests(SynchronousTestCase):

@@ -196,7 +196,8 @@ class LeaseTests(TrackerCase):
         (second,) = self.tracker.lease(2, want=[want(7)])
         self.assertTrue(second["granted"])
         self.assertGreater(second["epoch"], first["epoch"])
-        self.assertEqual(self.tracker.service.registry._swarms[SWARM].leases.counts.takeovers, 1)
+        [swarm] = json.loads(self.tracker.get("/swarms").body)["swarms"]
+        self.assertEqual(swarm["takeovers"], 1)
 
     def test_progress_keeps_it_and_done_makes_a_holder(self) -> None:
         (lease,) = self.tracker.lease(1, want=[want(7)])

@@ -25,9 +25,12 @@ class RegistryCase(SynchronousTestCase):
     rules = RegistryRules()
 
     def setUp(self) -> None:
-        self.memory = MemoryRegistry(self.rules, Random(3))
-        self.registry: Registry = self.memory
         self.now = 1000.0
+        self.registry = self.made(self.rules)
+
+    def made(self, rules: RegistryRules) -> Registry:
+        """A registry that knows nothing yet; test_shared makes others."""
+        return MemoryRegistry(rules, Random(3))
 
     def ran(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Its coroutines never suspend."""
@@ -180,20 +183,6 @@ class BoundTests(RegistryCase):
             self.announce(n, "127.0.0.1")
         self.assertEqual(self.figure("peers"), 5)
 
-    def test_the_swarm_whose_leases_grow_pays_for_it(self) -> None:
-        self.announce(1)
-        self.announce(2, swarm=OTHER_SWARM)
-        few = self.call(2, swarm=OTHER_SWARM, done=tuple(Mark(n, 0) for n in range(20)))
-        self.lease(few)
-        for base in range(0, 200, 20):
-            done = tuple(Mark(base + n, 0) for n in range(20))
-            self.lease(self.call(1, done=done))
-        self.assertLessEqual(self.figure("lease_cells"), 100)
-        small = self.ran(self.registry.holding("5", OTHER_SWARM, self.now))
-        self.assertEqual(small[0].holders, (peer_id(2),))
-        self.announce(1, event=Event.STOPPED)
-        self.assertEqual(self.figure("lease_cells"), 40)
-
     def test_so_many_names_are_summed(self) -> None:
         for n in range(1, 5):
             stats = {f"of_{n}_{k}_bytes": 1 for k in range(limits.MAX_STATS)}
@@ -263,16 +252,9 @@ class LeaseTests(RegistryCase):
     def test_a_restarted_tracker_hands_out_higher_epochs(self) -> None:
         before = self.ask(1).epoch
         self.now += 100.0
-        self.memory = MemoryRegistry(self.rules, Random(3), epoch_offset=0)
-        self.registry = self.memory
+        self.registry = self.made(self.rules)
         self.announce(1)
         self.assertGreater(self.ask(1).epoch, before)
-
-    def test_leases_run_out_without_being_asked_for(self) -> None:
-        self.ask(1)
-        self.now += 6.0
-        self.ran(self.registry.expire(self.now))
-        self.assertEqual((self.figure("leases"), self.figure("broken")), (0, 1))
 
     def test_counters_outlive_the_swarm(self) -> None:
         self.ask(1)
@@ -282,7 +264,7 @@ class LeaseTests(RegistryCase):
 
     def test_the_number_of_live_leases_of_a_peer_is_an_option(self) -> None:
         rules = RegistryRules(leases=LeaseRules(most_live_per_peer=2))
-        self.registry = MemoryRegistry(rules, Random(3))
+        self.registry = self.made(rules)
         self.announce(1)
         answers = [self.ask(1, segment) for segment in range(5)]
         self.assertEqual(sum(isinstance(answer, Granted) for answer in answers), 2)
@@ -323,7 +305,7 @@ class UnannouncedTests(RegistryCase):
         self.assertEqual(self.figure("peers"), 0)
 
     def test_the_bounds_hold_for_it_too(self) -> None:
-        self.registry = MemoryRegistry(RegistryRules(peers_per_swarm=2, swarms=1), Random(3))
+        self.registry = self.made(RegistryRules(peers_per_swarm=2, swarms=1))
         for number in range(5):
             self.want(number)
         self.assertEqual(self.figure("peers"), 2)
@@ -394,3 +376,30 @@ class TotalTests(RegistryCase):
         self.announce(1, stats={"peers_bytes": -5})
         self.announce(1, stats={"peers_bytes": 10})
         self.assertEqual(self.total(), 10)
+
+
+class CellTests(RegistryCase):
+    """What only a registry with all leases in its own memory does."""
+
+    rules = RegistryRules(peers_per_swarm=5, swarms=2, lease_cells=100)
+
+    def test_the_swarm_whose_leases_grow_pays_for_it(self) -> None:
+        self.announce(1)
+        self.announce(2, swarm=OTHER_SWARM)
+        few = self.call(2, swarm=OTHER_SWARM, done=tuple(Mark(n, 0) for n in range(20)))
+        self.lease(few)
+        for base in range(0, 200, 20):
+            done = tuple(Mark(base + n, 0) for n in range(20))
+            self.lease(self.call(1, done=done))
+        self.assertLessEqual(self.figure("lease_cells"), 100)
+        small = self.ran(self.registry.holding("5", OTHER_SWARM, self.now))
+        self.assertEqual(small[0].holders, (peer_id(2),))
+        self.announce(1, event=Event.STOPPED)
+        self.assertEqual(self.figure("lease_cells"), 40)
+
+    def test_leases_run_out_without_being_asked_for(self) -> None:
+        self.announce(1)
+        self.ask(1)
+        self.now += 6.0
+        self.ran(self.registry.expire(self.now))
+        self.assertEqual((self.figure("leases"), self.figure("broken")), (0, 1))
