@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dashp2p.content.interrupts import Interrupted
-from dashp2p.lab import leftovers, netns, rows, summary
+from dashp2p.lab import crashes, leftovers, netns, rows, summary
 from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.rehearse import options as rehearsal_options
 from dashp2p.lab.rehearse.rehearsal import rehearse
@@ -45,6 +45,7 @@ examples:
   python -m dashp2p.lab report lab-results/* -o report.html
   python -m dashp2p.lab rehearse --peers 10 --minutes 5 --origin URL --tracker URL
   python -m dashp2p.lab seeds 1000                 a thousand storms in memory, five minutes
+  python -m dashp2p.lab crashes --times 200        kill -9 at 200 moments, what the cache keeps
   python -m dashp2p.lab summary http://127.0.0.1:8001 http://127.0.0.1:8002
 """
 
@@ -164,6 +165,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     storms.set_defaults(command=_seeds)
 
+    killed = commands.add_parser(
+        "crashes", help="a real peer killed while it fills its cache: what is left; no root"
+    )
+    killed.add_argument("--times", type=_count, default=200, help="how many kills (default 200)")
+    killed.add_argument("--seed", type=_count, default=1, help="of the moments (default 1)")
+    killed.set_defaults(command=_crashes)
+
     clean = commands.add_parser("clean", help="remove what a killed run left behind")
     clean.add_argument(
         "--all", action="store_true", help="also what belongs to runs that are under way"
@@ -278,6 +286,13 @@ def _seeds(options: argparse.Namespace, console: Console) -> int:
     tally = seeds.run(range(options.first, options.first + options.count), tell)
     tell(tally.in_words())
     return 1 if tally.broken else 0
+
+
+def _crashes(options: argparse.Namespace, console: Console) -> int:
+    tally = crashes.run(options.times, options.seed, lambda each: console.print(str(each)))
+    for line in tally.lines():
+        console.print(line, highlight=False)
+    return 0 if tally.good else 1
 
 
 def _clean(options: argparse.Namespace, console: Console) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from OpenSSL.crypto import Error as OpenSSLError
 from treq.client import HTTPClient
 from twisted.application.service import Service
@@ -178,7 +179,11 @@ class PeerService(Service):
         try:
             self._key = load_or_create_key(settings.cache / KEY_FILE)
         except KeyRefused as error:
-            raise StartRefused(f"{error}; or see --cache") from None
+            if not isinstance(error.__cause__, OSError):
+                raise StartRefused(f"{error}; or see --cache") from None
+            # A disk that is full or fails is no reason not to play the film.
+            log.warn("{why}; so this peer's identity lasts until it ends", why=str(error))
+            self._key = Ed25519PrivateKey.generate()
 
     def _build(self) -> None:
         settings, reactor = self.settings, self._reactor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from dashp2p.content.index import SIGNATURE_NAME
+from dashp2p.content.keys import KeyRefused
 from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer import service as service_module
 from dashp2p.peer.fakenet import advance
@@ -22,9 +24,11 @@ from dashp2p.peer.fakeweb import Asked, MemoryWeb, memory_client
 from dashp2p.peer.limits import INDEX_LATE_S, INDEX_LOOK_S, ORIGIN_PATIENCE_S
 from dashp2p.peer.presentation import read_index
 from dashp2p.peer.service import PeerService, PeerSettings
+from dashp2p.store.limits import RETRY_FIRST_S
 from dashp2p.testing import (
     ORIGIN,
     TRACKER,
+    FakeDisk,
     MemoryFilm,
     MemoryNetwork,
     MemoryOrigin,
@@ -305,9 +309,7 @@ class WithoutTests(ServiceTestCase):
         for path, message in (("/announce", holder), ("/lease", holds)):
             body = json.dumps(message).encode()
             self.tracker.site("127.0.0.1")(Asked("POST", path, Headers(), body))
-        service = self.start(seconds=INDEX_LATE_S - 1)
-        self.assertEqual(service.presentation.mode, "starting")
-        self.advance(10.0)
+        service = self.start(seconds=INDEX_LATE_S + 9)
         self.assertEqual(service.presentation.mode, "sharing")
         self.assertEqual(len(self.origin.asked_for(INDEX_NAME)), 1)
 
@@ -474,6 +476,84 @@ class CacheTests(ServiceTestCase):
         error = self.assertRaises(StartRefused, self.start)
         self.assertIn("another peer uses", str(error))
         self.assertIn("--cache", str(error))
+
+
+class DiskTests(ServiceTestCase):
+    """A disk that fails: the film goes on, nothing wrong is played, and /readyz tells."""
+
+    def setUp(self) -> None:
+        ServiceTestCase.setUp(self)
+        self.disk = FakeDisk()
+        self.patch(service_module, "RealDisk", lambda folder: self.disk)
+
+    def reasons(self, service: PeerService) -> str:
+        return str(json.loads(self.ask(service, "/readyz", 0.1).body).get("reasons", ""))
+
+    def assert_plays(self, service: PeerService) -> None:
+        for path in (SEGMENT, "chunk_0_2.m4s", SEGMENT):
+            self.assertTrue(self.ask(service, f"/dash/{path}").body == FILM.files[path], path)
+
+    def assert_troubled(self, service: PeerService, words: str) -> None:
+        self.assertEqual(self.ready(service), 503)
+        self.assertIn("the cache is not written to", self.reasons(service))
+        self.assertIn(words, self.reasons(service))
+
+    def test_a_disk_that_fills_up(self) -> None:
+        service = self.start()
+        self.disk.capacity_bytes = 0
+        self.assert_plays(service)
+        self.assert_troubled(service, "full")
+
+    def test_a_disk_that_fills_up_in_the_middle_of_a_write(self) -> None:
+        service = self.start()
+        self.disk.failing["write"] = errno.ENOSPC
+        self.assert_plays(service)
+        self.assert_troubled(service, "full")
+
+    def test_a_disk_that_fails(self) -> None:
+        for call in ("create", "write", "sync", "rename"):
+            service = self.start()
+            self.disk.failing[call] = errno.EIO
+            self.assert_plays(service)
+            self.assert_troubled(service, "fails")
+            self.stop(service)
+            self.disk = FakeDisk()
+
+    def test_a_disk_that_cannot_be_read(self) -> None:
+        first = self.start()
+        self.assert_plays(first)
+        self.stop(first)
+        self.disk.failing["pread"] = errno.EIO
+        self.assert_plays(self.start())
+
+    def test_a_folder_that_became_read_only(self) -> None:
+        first = self.start()
+        self.assert_plays(first)
+        self.stop(first)
+        self.disk.read_only = True
+        service = self.start()
+        self.assert_plays(service)
+        self.assert_troubled(service, "can't be written")
+        self.assertEqual(len(self.origin.asked_for(SEGMENT)), 1, "it is served from all the same")
+
+    def test_it_is_ready_again_when_the_disk_is(self) -> None:
+        service = self.start()
+        self.disk.failing["write"] = errno.ENOSPC
+        self.ask(service, f"/dash/{SEGMENT}")
+        self.disk.mend()
+        self.advance(RETRY_FIRST_S + 1.0)
+        self.ask(service, "/dash/chunk_0_2.m4s")
+        self.assertEqual(self.ready(service), 200)
+
+    def test_without_room_for_its_key_it_has_one_for_this_time(self) -> None:
+        def full(path: Path) -> None:
+            raise KeyRefused("no room") from OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(service_module, "load_or_create_key", full)
+        first = self.start()
+        self.assert_plays(first)
+        self.stop(first)
+        self.assertNotEqual(self.start().peer_id, first.peer_id)
 
 
 class RefusalTests(ServiceTestCase):
