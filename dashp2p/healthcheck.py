@@ -22,8 +22,10 @@ def urls(arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:
     """The addresses to ask, in their order."""
     if arguments:
         return [arguments[0]]
-    told = re.search(r"\d+", environ.get("DASHP2P_LISTEN", "") or environ.get("PORT", ""))
-    ports = (int(told.group()),) if told else USUAL_PORTS
+    told = re.search(
+        r"(?:^|:)(\d+)\b", environ.get("DASHP2P_LISTEN", "") or environ.get("PORT", "")
+    )
+    ports = (int(told.group(1)),) if told else USUAL_PORTS
     return [f"http://127.0.0.1:{port}/healthz" for port in ports]
 
 

@@ -98,7 +98,7 @@ def _daemon(program: str, folder: Path) -> Iterator[str]:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=_environment(),
+            env={**_environment(), "XDG_CONFIG_HOME": str(folder)},  # where a tracker keeps its key
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

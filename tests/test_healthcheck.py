@@ -12,7 +12,12 @@ class HealthcheckTests(SynchronousTestCase):
     """Its addresses, and real answers."""
 
     def test_it_asks_the_port_that_the_environment_names(self) -> None:
-        for told in ({"DASHP2P_LISTEN": "tcp:8123:interface=0.0.0.0"}, {"PORT": "8123"}):
+        for told in (
+            {"DASHP2P_LISTEN": "tcp:8123:interface=0.0.0.0", "PORT": "1"},
+            {"DASHP2P_LISTEN": "tcp6:8123:interface=\\:\\:"},
+            {"DASHP2P_LISTEN": "8123"},
+            {"PORT": "8123"},
+        ):
             self.assertEqual(urls([], told), ["http://127.0.0.1:8123/healthz"])
 
     def test_else_it_asks_the_usual_ports(self) -> None:
