@@ -23,7 +23,7 @@ log = Logger()
 EAGER_DELAYS_S = (0.15, 0.5, 1.0, 2.0, 4.0)
 """A crowd that joins in one second must still find itself."""
 ENOUGH_LINKS = 8
-PEERS_FRESH_S = 20.0
+PEERS_FRESH_S = 26.0
 """Who has links enough is told of more peers no sooner than this."""
 RETRY_MAX_S = 60.0
 

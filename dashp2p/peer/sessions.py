@@ -64,8 +64,9 @@ class Session:
     @property
     def qoe(self) -> dict[str, Any] | None:
         """What the player told last, with the figures that follow from it; None: nothing."""
-        if self.viewing is not None:
-            told = {**(self.beacon or {}), **self.viewing.document()}
+        viewing = self._believed
+        if viewing is not None:
+            told = {**(self.beacon or {}), **viewing.document()}
         elif self.beacon is not None:
             told = {**self.beacon, "source": "beacon"}
         else:
@@ -78,10 +79,17 @@ class Session:
         return told
 
     @property
+    def _believed(self) -> Viewing | None:
+        """The player's own reports, unless a page knows more."""
+        viewing = self.viewing
+        return viewing if viewing is None or viewing.tells_states or not self.beacon else None
+
+    @property
     def measured(self) -> Qoe | None:
         """The same in numbers; None where a page does not say for how long it played."""
-        if self.viewing is not None:
-            return self.viewing.meter.qoe
+        viewing = self._believed
+        if viewing is not None:
+            return viewing.meter.qoe
         beacon = self.beacon
         if beacon is None or "played_s" not in beacon:
             return None

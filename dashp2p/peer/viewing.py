@@ -37,7 +37,8 @@ class Viewing:
     meter: QoeMeter = field(factory=QoeMeter)
     state: str = "starting"
     buffer_s: float | None = None
-    events: int = 0
+    tells_states: bool = False
+    """Shaka 5.2 does not: then neither stalls nor time played can be known."""
     _rate: float = 1.0
     _at_s: float | None = None
     """Of the latest event, by the player's clock."""
@@ -46,8 +47,10 @@ class Viewing:
 
     def hear(self, event: PlayerEvent, now: float) -> None:
         """An event that has come `now`."""
-        self.events += 1
         self._pass(event, now)
+        self.tells_states |= event.state is not None
+        if not self.tells_states and self.meter.startup_s is None:
+            self.meter.startup_s = event.startup_s
         if event.bitrate_bps:
             self.meter.rendered(event.bitrate_bps)
         if event.playback_rate is not None:

@@ -177,8 +177,9 @@ export class SourceChart extends Chart {
 /** A point for each request: the seconds that were left when it had come whole, below nought too late. */
 export class SlackChart extends Chart {
   options() {
-    const point = (name) => ({
-      stroke: colour(name), fill: colour(name), paths: () => null, points: { show: true, size: 7, fill: colour(name), width: 0 },
+    // The origin's are rings, so that they differ in more than colour.
+    const point = (name, fill = name) => ({
+      stroke: colour(name), paths: () => null, points: { show: true, size: 7, fill: colour(fill), stroke: colour(name), width: 2 },
     });
     const lowest = (min) => Math.min(0, Math.floor(min ?? 0));
     return {
@@ -188,7 +189,7 @@ export class SlackChart extends Chart {
         y: { range: (u, min, max) => [lowest(min), niceTop(max ?? 0)] },
       },
       axes: axes(null).map((axis, index) => (index === 1 ? { ...axis, splits: undefined } : axis)),
-      series: [{}, point("peers"), point("cache"), point("origin")],
+      series: [{}, point("peers"), point("cache"), point("origin", "card")],
     };
   }
 

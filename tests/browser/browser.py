@@ -43,7 +43,8 @@ FLAGS: Final = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 )
-CLIENT: Final = Path(__file__).parents[2] / "public" / "client"
+ROOT: Final = Path(__file__).resolve().parents[2]
+CLIENT: Final = ROOT / "public" / "client"
 LIBRARIES: Final = ("dash.all.min.js", "uPlot.iife.min.js", "uPlot.min.css")
 DESKTOP: Final = (1280, 800)
 PHONE: Final = (390, 844)
@@ -134,9 +135,11 @@ class Tab:
 
     def keep(self, name: str, whole: bool = False) -> Path:
         """Keep a picture of what the window shows, or of the whole page; returns its file."""
-        folder = Path(os.environ.get(SCREENSHOTS_VARIABLE) or SCREENSHOTS)
+        named = os.environ.get(SCREENSHOTS_VARIABLE)
+        # Trial has a working folder of its own: what somebody named is meant from the checkout.
+        folder = ROOT / named if named else SCREENSHOTS.resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder.resolve() / f"{name}.png"
+        path = folder / f"{name}.png"
         self.page.screenshot(path=path, full_page=whole)
         return path
 

@@ -13,15 +13,19 @@ from typing import Final
 from unittest import SkipTest
 
 from dashp2p.content.ffmpeg import FfmpegFailed, find_ffmpeg
+from dashp2p.content.testfilm import make_test_film
 from tests.processes import environment
 
 RUNGS: Final = "180:400,90:100"
+FINE_RUNGS: Final = "540:1500,270:400"
+FINE_HEIGHT_PX: Final = 540
 _TIMEOUT_S: Final = 60
 
 
 @cache
-def small_film(seconds: int) -> Path:
-    """A folder with dash.mpd, two rungs of video, sound, and the signed index. Raises SkipTest."""
+def small_film(seconds: int, fine: bool = False) -> Path:
+    """A folder with dash.mpd, two rungs of video, sound, and the signed index; `fine` ones are to
+    be looked at. Raises SkipTest."""
     try:
         ffmpeg = find_ffmpeg()
     except FfmpegFailed as error:
@@ -29,6 +33,9 @@ def small_film(seconds: int) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="dashp2p-film-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     source = folder / "source.mp4"
+    if fine:
+        make_test_film(ffmpeg, source, seconds, FINE_HEIGHT_PX)
+        return _cut(source, folder, FINE_RUNGS)
     _run(
         [
             *(ffmpeg, "-v", "error", "-y"),
@@ -37,10 +44,14 @@ def small_film(seconds: int) -> Path:
             *("-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", str(source)),
         ]
     )
+    return _cut(source, folder, RUNGS)
+
+
+def _cut(source: Path, folder: Path, rungs: str) -> Path:
     _run(
         [
             *(sys.executable, "-m", "dashp2p.content.segment", str(source), str(folder / "dash")),
-            *("--rungs", RUNGS, "--preset", "ultrafast", "--key", str(folder / "signing.key")),
+            *("--rungs", rungs, "--preset", "ultrafast", "--key", str(folder / "signing.key")),
         ]
     )
     return folder / "dash"

@@ -167,6 +167,13 @@ class SessionsTests(SynchronousTestCase):
         assert session.qoe is not None
         self.assertEqual(session.qoe["startup_ms"], 1250)
 
+    def test_a_page_is_believed_before_a_player_that_tells_no_states(self) -> None:
+        self.sessions.report(BEACON, 10.0)
+        self.sessions.hear(parse_events('e=t,sid="a-session",br=(1000;v)'), 11.0)
+        [session] = self.sessions
+        assert session.qoe is not None
+        self.assertEqual((session.qoe["source"], session.qoe["stalls"]), ("beacon", 1))
+
     def test_those_who_only_asked_for_the_mpd_are_bounded_too(self) -> None:
         for number in range(MAX_SESSIONS + 1):
             self.sessions.asked(f"s{number}", float(number))

@@ -32,6 +32,14 @@ class ViewingTests(SynchronousTestCase):
         self.hear(0.8, "p", "msd=650")
         self.assertEqual(self.viewing.document()["startup_ms"], 650)
 
+    def test_of_one_that_tells_no_states_the_start_up_is_all_that_is_known(self) -> None:
+        for line in ('e=t,sid="a",ts=1000,msd=650', 'e=t,sid="a",ts=9000,br=(1000;v)'):
+            [event] = parse_events(line)
+            self.viewing.hear(event, 101.0)
+        told = self.viewing.document()
+        self.assertEqual((told["startup_ms"], told["played_s"]), (650, 0.0))
+        self.assertFalse(self.viewing.tells_states)
+
     def test_playing_from_which_it_ran_dry_is_a_stall_as_long_as_the_player_says(self) -> None:
         self.hear(1.0, "p")
         self.hear(11.0, "r")

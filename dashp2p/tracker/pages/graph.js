@@ -4,7 +4,7 @@ import * as format from "./format.js";
 
 const SIZE = 640;
 const CENTRE = SIZE / 2;
-const RADIUS = 224;
+const RADIUS = 216;
 const MOST_PEERS = 60;
 const MOST_LINES = 400;
 const WIDEST = 8;
@@ -112,7 +112,7 @@ export class Graph extends EventTarget {
         y,
         "dominant-baseline": "central",
         "text-anchor": turned ? "end" : "start",
-        "font-size": Math.max(11, Math.min(17, 400 / count)),
+        "font-size": Math.max(11, Math.min(15, 400 / count)),
         transform: `rotate(${degrees} ${x} ${y})`,
       }, shortId(member.peer)));
     node.addEventListener("click", () => { this.#at = at; this.#choose(member.peer); });
