@@ -158,8 +158,8 @@ MUTANTS = (
     ),
     Mutant(
         "ban",
-        "dashp2p/peer/exchange.py",
-        "        return until is not None and self._clock.seconds() < until",
+        "dashp2p/peer/bans.py",
+        "        return now < until",
         "        return False",
         "tests.peer.test_exchange",
     ),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Protocol as Seam
 
 from attrs import frozen
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError
@@ -22,18 +22,21 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from dashp2p.peer.bans import Bans
 from dashp2p.peer.limits import (
-    BAN_S,
     DIAL_TIMEOUT_S,
     DOUBTFUL_S,
+    HANDSHAKE_EVERY_S,
+    HANDSHAKES_BURST,
     LINKS_PER_ADDRESS,
-    MAX_BANS,
+    MAX_CALLERS,
     MAX_DIALS,
     MAX_LINKS,
     WANTED_LINKS,
 )
 from dashp2p.peer.link import Link
 from dashp2p.web.addresses import address_group, is_loopback
+from dashp2p.web.rates import Rates
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Event, GoAway, Have, Hello
 
@@ -110,9 +113,11 @@ class Exchange(Factory):
         self._peer_id = peer_id
         self._security = security
         self._mismatch_told = False
-        self._all: set[Link] = set()
+        self._all: dict[Link, None] = {}
+        """Every connection, the oldest first."""
+        self._bans = Bans()
+        self._callers: Rates[str] = Rates(HANDSHAKE_EVERY_S, HANDSHAKES_BURST, MAX_CALLERS)
         self._dialling: dict[bytes, Deferred[IProtocol]] = {}
-        self._bans: OrderedDict[bytes, float] = OrderedDict()
         self._stopping = False
 
     # --- connecting -------------------------------------------------------------------------
@@ -124,10 +129,28 @@ class Exchange(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Link | None:
         """A link for somebody who dials us."""
-        if self._stopping or len(self._all) >= MAX_LINKS or self._crowds(addr):
+        now = self._clock.seconds()
+        if self._stopping or self._crowds(addr) or self._bans.has_address(addr, now):
+            self.refused_links += 1
+            return None
+        if not is_loopback(addr) and self._callers.take(address_group(addr), now) > 0:
+            self.refused_links += 1
+            return None
+        if len(self._all) >= MAX_LINKS and not self._gives_way():
             self.refused_links += 1
             return None
         return self._make(dialled=False)
+
+    def _gives_way(self) -> bool:
+        """Whether a stranger who has not greeted yet, the one who waits longest, made room: whoever
+        holds connections open and says nothing keeps nobody out.
+        """
+        for link in self._all:
+            if not (link.dialled or link.is_open or link.is_closed):
+                del self._all[link]
+                link.abort()
+                return True
+        return False
 
     def _crowds(self, addr: IAddress | None) -> bool:
         """Whether this address holds as many links as it may."""
@@ -140,7 +163,7 @@ class Exchange(Factory):
 
     def _make(self, dialled: bool, expects: bytes | None = None) -> Link:
         link = Link(self, self._clock, dialled, expects)
-        self._all.add(link)
+        self._all[link] = None
         return link
 
     def dial(self, addresses: Iterable[Address]) -> None:
@@ -159,6 +182,9 @@ class Exchange(Factory):
             and address.peer_id not in self.links
             and address.peer_id not in self._dialling
             and not self.is_banned(address.peer_id)
+            and not self._bans.has_address(
+                IPv4Address("TCP", address.host, address.port), self._clock.seconds()
+            )
         )
 
     def _connect(self, address: Address) -> None:
@@ -253,7 +279,7 @@ class Exchange(Factory):
 
     def closed(self, link: Link) -> None:
         """A connection is gone."""
-        self._all.discard(link)
+        self._all.pop(link, None)
         self._forget(link)
 
     def _forget(self, link: Link) -> None:
@@ -266,24 +292,21 @@ class Exchange(Factory):
 
     def ban(self, peer_id: bytes) -> None:
         """Nothing to do with that key for an hour."""
-        self._bans[peer_id] = self._clock.seconds() + BAN_S
-        self._bans.move_to_end(peer_id)
-        while len(self._bans) > MAX_BANS:
-            self._bans.popitem(last=False)
         link = self.links.get(peer_id)
+        address = None if link is None else link.transport.getPeer()
+        self._bans.ban(peer_id, address, self._clock.seconds())
         if link is not None:
             link.close(Code.INTEGRITY, "a block that you sent is not what the origin published")
             self._forget(link)
 
     def is_banned(self, peer_id: bytes) -> bool:
         """Whether a ban is in force."""
-        until = self._bans.get(peer_id)
-        return until is not None and self._clock.seconds() < until
+        return self._bans.has_key(peer_id, self._clock.seconds())
 
     @property
     def banned(self) -> int:
         """How many keys are banned."""
-        return sum(1 for peer_id in self._bans if self.is_banned(peer_id))
+        return self._bans.count(self._clock.seconds())
 
     # --- the end ----------------------------------------------------------------------------
 

@@ -28,6 +28,14 @@ CLOSE_S: Final = 2.0
 """How long a link may take to close."""
 BAN_S: Final = 3600.0
 MAX_BANS: Final = 4096
+ADDRESS_BAN_KEYS: Final = 4
+"""Banned keys of one address that get it banned too: a NAT is many peers, and few of them lie."""
+HANDSHAKES_BURST: Final = 64
+"""Connections that one address may open at once: a class behind one NAT that joins together."""
+HANDSHAKE_EVERY_S: Final = 0.5
+"""And in the long run; each costs this peer 1 ms of CPU time. Loopback is exempt."""
+MAX_CALLERS: Final = 1024
+"""Addresses whose rates are remembered."""
 MAX_SIGNATURE_BYTES: Final = 4096
 MAX_TRACKER_BYTES: Final = 256 * 1024
 TRACKER_TIMEOUT_S: Final = 3.0

@@ -6,13 +6,18 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from dashp2p.peer import bans as bans_module
 from dashp2p.peer import exchange as exchange_module
 from dashp2p.peer.exchange import Address, Exchange, tcp_endpoint
 from dashp2p.peer.fakenet import MemoryNetwork, MemoryTransport, advance
 from dashp2p.peer.limits import (
+    ADDRESS_BAN_KEYS,
     BAN_S,
     DIAL_TIMEOUT_S,
     DOUBTFUL_S,
+    HANDSHAKE_EVERY_S,
+    HANDSHAKES_BURST,
+    LINKS_PER_ADDRESS,
     MAX_DIALS,
     MAX_LINKS,
     WANTED_LINKS,
@@ -172,17 +177,48 @@ class AdmissionTests(ExchangeTestCase):
 
 class BoundTests(ExchangeTestCase):
     def test_links_are_bounded_in_all(self) -> None:
-        for number in range(MAX_LINKS):
-            self.assertIsNotNone(self.stranger(f"198.51.100.{number}"))
+        self._fill()
         self.assertIsNone(self.stranger("203.0.113.9"))
         self.assertEqual(self.me.refused_links, 1)
 
-    def test_a_stranger_that_was_cut_makes_room(self) -> None:
-        strangers = [self.stranger(f"198.51.100.{number}") for number in range(MAX_LINKS)]
-        assert strangers[0] is not None and strangers[0].transport is not None
-        strangers[0].transport.loseConnection()
+    def test_a_neighbour_that_went_makes_room(self) -> None:
+        guests = self._fill()
+        assert guests[0].transport is not None
+        guests[0].transport.loseConnection()
         self.advance()
         self.assertIsNotNone(self.stranger("203.0.113.9"))
+
+    def test_who_says_nothing_keeps_nobody_out(self) -> None:
+        silent = [self.stranger(f"198.51.100.{number}") for number in range(MAX_LINKS)]
+        late = self.stranger("203.0.113.9")
+        assert late is not None
+        late.greet(self.clock, "late")
+        self.assertEqual(list(self.me.links), [id_of("late")])
+        self.assertEqual([each.lost for each in silent if each], [True] + [False] * (MAX_LINKS - 1))
+        self.assertEqual(len(self.me._all), MAX_LINKS)
+
+    def _fill(self) -> list[Remote]:
+        """As many neighbours as there may be."""
+        guests: list[Remote] = []
+        for number in range(MAX_LINKS):
+            guest = self.stranger(f"198.51.100.{number}")
+            assert guest is not None
+            guest.greet(self.clock, f"guest {number}")
+            guests.append(guest)
+        self.assertEqual(len(self.me.links), MAX_LINKS)
+        return guests
+
+    def test_how_often_one_address_may_connect_is_bounded(self) -> None:
+        self.me.links_per_address = None
+        self.patch(exchange_module, "MAX_LINKS", 10_000)
+        for _ in range(HANDSHAKES_BURST):
+            self.assertIsNotNone(self.stranger("198.51.100.7"))
+        self.assertIsNone(self.stranger("198.51.100.7"))
+        self.assertIsNotNone(self.stranger("198.51.100.8"))
+        self.assertIsNotNone(self.stranger("127.0.0.1"))
+        self.advance(HANDSHAKE_EVERY_S)
+        self.assertIsNotNone(self.stranger("198.51.100.7"))
+        self.assertIsNone(self.stranger("198.51.100.7"))
 
     def test_links_of_one_address_are_bounded(self) -> None:
         self.me.links_per_address = 3
@@ -198,13 +234,12 @@ class BoundTests(ExchangeTestCase):
         self.assertIsNotNone(self.stranger("2001:db8:0:1::1"))
 
     def test_one_address_leaves_room_for_others_unless_it_may_take_all(self) -> None:
-        for _ in range(MAX_LINKS):
-            self.stranger("198.51.100.7")
-        self.assertIsNotNone(self.stranger("198.51.100.8"))
-        self.me.links_per_address = None
-        for _ in range(MAX_LINKS):
-            self.stranger("198.51.100.7")
-        self.assertIsNone(self.stranger("198.51.100.8"))
+        for most, expected in ((LINKS_PER_ADDRESS, LINKS_PER_ADDRESS), (None, MAX_LINKS)):
+            self.me.links_per_address = most
+            made = [self.stranger("198.51.100.7") for _ in range(MAX_LINKS)]
+            self.assertEqual(sum(each is not None for each in made), expected)
+            self.me.close()
+            self.advance(HANDSHAKE_EVERY_S * HANDSHAKES_BURST)
 
     def test_loopback_is_exempt_from_the_bound_by_address(self) -> None:
         self.me.links_per_address = 3
@@ -422,6 +457,35 @@ class BanTests(ExchangeTestCase):
         self.me.dial([self.address("other")])
         self.assertEqual(self.network.dialled, [])
 
+    def test_an_address_is_banned_only_while_several_of_its_keys_are(self) -> None:
+        for number in range(ADDRESS_BAN_KEYS):
+            self.assertIsNotNone(self.stranger(), "too soon")
+            self.guest(f"liar {number}")
+            self.me.ban(id_of(f"liar {number}"))
+            self.advance()
+        self.assertIsNone(self.stranger("198.51.100.7"))
+        self.assertIsNotNone(self.stranger("198.51.100.8"))
+        self.me.dial([Address(id_of("somebody"), "198.51.100.7", PORT)])
+        self.assertEqual(self.network.dialled, [])
+        self.advance(BAN_S)
+        self.assertIsNotNone(self.stranger("198.51.100.7"))
+
+    def test_one_key_that_lies_often_does_not_ban_its_address(self) -> None:
+        for _ in range(ADDRESS_BAN_KEYS):
+            self.me.ban(id_of("liar"))
+            self.advance()
+        self.guest("liar")
+        self.me.ban(id_of("liar"))
+        self.assertIsNotNone(self.stranger())
+
+    def test_this_machines_address_is_never_banned(self) -> None:
+        for number in range(ADDRESS_BAN_KEYS):
+            guest = self.stranger("127.0.0.1")
+            assert guest is not None
+            guest.greet(self.clock, f"liar {number}")
+            self.me.ban(id_of(f"liar {number}"))
+        self.assertIsNotNone(self.stranger("127.0.0.1"))
+
     def test_a_ban_ends(self) -> None:
         self.me.ban(id_of("guest"))
         self.assertEqual(self.me.banned, 1)
@@ -434,7 +498,7 @@ class BanTests(ExchangeTestCase):
         self.assertIn(id_of("guest"), self.me.links)
 
     def test_bans_are_bounded_and_the_oldest_goes_first(self) -> None:
-        self.patch(exchange_module, "MAX_BANS", 3)
+        self.patch(bans_module, "MAX_BANS", 3)
         for name in ("a", "b", "c", "a", "d"):
             self.me.ban(id_of(name))
         self.assertEqual(self.me.banned, 3)
