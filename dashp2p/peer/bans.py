@@ -22,7 +22,7 @@ class Bans:
 
     def ban(self, peer_id: bytes, address: IAddress | None, now: float) -> None:
         """A proven lie."""
-        group = None if address is None or is_loopback(address) else address_group(address)
+        group = None if address is None else address_group(address)
         self._keys[peer_id] = now + BAN_S, group
         self._keys.move_to_end(peer_id)
         if len(self._keys) > MAX_BANS:
