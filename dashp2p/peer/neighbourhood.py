@@ -188,7 +188,7 @@ class Neighbourhood:
     def link_ready(self, link: Link) -> None:
         """A link can take more."""
         self._engine.node.link_ready(link.peer_id, self._engine.now)
-        self._engine.run()
+        self._engine.run_soon()
 
     def link_measured(self, link: Link, rtt_s: float) -> None:
         """A round trip was timed."""
@@ -202,7 +202,7 @@ class Neighbourhood:
             if link.is_closed:
                 break
             self._receive(link, event)
-        self._engine.run()
+        self._engine.run_soon()
 
     def _receive(self, link: Link, event: Event) -> None:
         peer_id, now = link.peer_id, self._engine.now

@@ -69,16 +69,16 @@ class Leading:
 
     # --- decisions --------------------------------------------------------------------------
 
-    def consider(self, delivery: Delivery, now: float) -> None:
-        """See to it that somebody fetches whatever nobody has."""
+    def consider(self, delivery: Delivery, supplied: int, now: float) -> None:
+        """See to it that somebody fetches whatever nobody has: what neighbours do not supply."""
         wanted = delivery.missing & ~delivery.origin
         if not wanted or now < delivery.retry_origin_at:
             return
         if not self.state.policy.leases:
-            self._lead_alone(delivery, wanted, now, "no-lease")
+            self._lead_alone(delivery, wanted, supplied, now)
             self._rescue(delivery, wanted, now)
             return
-        lacking = wanted & ~self.sourcing.supplied(delivery)
+        lacking = wanted & ~supplied
         if not self.state.uploads:
             if lacking or self._stale(delivery, now):
                 self._elect(delivery, lacking or wanted, now)
@@ -91,9 +91,9 @@ class Leading:
             self._hedge(delivery, wanted, now)
         self._rescue(delivery, wanted, now)
 
-    def _lead_alone(self, delivery: Delivery, wanted: int, now: float, why: str) -> None:
-        if not self.sourcing.supplied(delivery) & wanted:
-            self.fetch(delivery, wanted, why, now)
+    def _lead_alone(self, delivery: Delivery, wanted: int, supplied: int, now: float) -> None:
+        if not supplied & wanted:
+            self.fetch(delivery, wanted, "no-lease", now)
 
     def _unanswered(self, delivery: Delivery, now: float) -> bool:
         asked_at = delivery.lease_asked_at

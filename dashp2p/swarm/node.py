@@ -47,6 +47,8 @@ class Node:
     uplink: Uplink = field(init=False)
     news: News = field(init=False)
     leading: Leading = field(init=False)
+    _touched: set[int] = field(factory=set)
+    """Segments whose deliveries something happened to since the last commands."""
 
     def __attrs_post_init__(self) -> None:
         self.state = State(self.peer_id, self.policy, self.rng, self.entry_of, self.uploads)
@@ -58,8 +60,17 @@ class Node:
     # --- what the driver asks for -----------------------------------------------------------
 
     def take_commands(self, now: float) -> list[Command]:
-        """What is to be done now, in this order."""
+        """What is to be done now, in this order.
+
+        What follows from events is worked out here, once for all of them: a driver that reports
+        several events before it asks saves that much work, and hears fewer, larger commands.
+        """
         self._awake_at = now
+        if self._touched:
+            touched, self._touched = self._touched, set()
+            for delivery in self._by_urgency():
+                if delivery.entry.position in touched:
+                    self._pursue(delivery, now)
         self.news.flush(now)
         self.leading.flush(now)
         out, self.state.out = self.state.out, []
@@ -113,7 +124,7 @@ class Node:
         delivery.deadline_s = min(delivery.deadline_s, deadline_s)
         if waiting:
             delivery.waiters += 1
-        self._pursue(delivery, now)
+        self._touch(delivery)
         return delivery
 
     def unwant(self, entry: Entry, now: float) -> None:
@@ -204,9 +215,9 @@ class Node:
         elif fresh:
             self.news.arrived(delivery, fresh, spread, now)
         if peer_id is not None:
-            self._pursue_all(now)  # who sent it takes more, and that may be of another segment
+            self._touch_all()  # who sent it takes more, and that may be of another segment
         elif fresh and not delivery.complete:
-            self._pursue(delivery, now)
+            self._touch(delivery)
         self.uplink.pump(now)
         return delivery.complete
 
@@ -232,7 +243,7 @@ class Node:
         elif delivery is not None:
             delivery.avoid[peer_id] = now + self.policy.stale_s
         if delivery is not None:
-            self._pursue(delivery, now)
+            self._touch(delivery)
 
     # --- the origin and the tracker ---------------------------------------------------------
 
@@ -246,7 +257,7 @@ class Node:
             self.leading.failed(delivery, now)
             if delivery.distance == 0:
                 self._retract(delivery)
-        self._pursue(delivery, now)
+        self._touch(delivery)
 
     def origin_reachable(self, reachable: bool, now: float) -> None:
         """The origin answers, or does not."""
@@ -262,7 +273,7 @@ class Node:
                     self.leading.release_unused(grant)
                 continue
             self.leading.answered(delivery, grant, now)
-            self._pursue(delivery, now)
+            self._touch(delivery)
 
     def lease_unanswered(self, segments: Iterable[int], now: float) -> None:
         """The tracker did not answer a call about these segments."""
@@ -271,7 +282,7 @@ class Node:
             delivery = self.state.deliveries.get(segment)
             if delivery is not None:
                 self.leading.unanswered(delivery, now)
-                self._pursue(delivery, now)
+                self._touch(delivery)
 
     def tracker_reachable(self) -> None:
         """The tracker answers (again)."""
@@ -285,7 +296,7 @@ class Node:
         self.state.neighbours[peer_id] = neighbour
         self.uplink.join(peer_id)
         self.news.greet(neighbour)
-        self._pursue_all(now)
+        self._touch_all()
         return neighbour
 
     def has(self, peer_id: bytes, whole: int, now: float) -> None:
@@ -293,7 +304,7 @@ class Node:
         neighbour = self.state.neighbours.get(peer_id)
         if neighbour is not None:
             neighbour.whole |= whole
-            self._pursue_all(now)
+            self._touch_all()
 
     def left(self, peer_id: bytes, now: float) -> None:
         """The link is gone."""
@@ -304,14 +315,14 @@ class Node:
                 delivery.refused.add(peer_id)
             delivery.note_answered(peer_id, delivery.asked.get(peer_id, 0), now)
             delivery.heard_at.pop(peer_id, None)
-            self._pursue(delivery, now)
+            self._touch(delivery)
 
     def leaving(self, peer_id: bytes, now: float) -> None:
         """It will leave: nothing more is asked of it."""
         neighbour = self.state.neighbours.get(peer_id)
         if neighbour is not None:
             neighbour.leaving = True
-            self._pursue_all(now)
+            self._touch_all()
 
     def told(self, peer_id: bytes, frame: Got | Getting | Gone, now: float) -> None:
         """News of a neighbour."""
@@ -339,7 +350,7 @@ class Node:
             if delivery is not None:
                 if isinstance(frame, Getting):
                     delivery.progress_at = max(delivery.progress_at, now)
-                self._pursue(delivery, now)
+                self._touch(delivery)
 
     def _lost_source(self, neighbour: Neighbour, segment: int, now: float) -> None:
         delivery = self.state.deliveries.get(segment)
@@ -372,16 +383,18 @@ class Node:
             key=lambda delivery: (delivery.deadline_s, delivery.missing.bit_count()),
         )
 
-    def _pursue_all(self, now: float) -> None:
-        for delivery in self._by_urgency():
-            self._pursue(delivery, now)
+    def _touch(self, delivery: Delivery) -> None:
+        self._touched.add(delivery.entry.position)
+
+    def _touch_all(self) -> None:
+        self._touched.update(self.state.deliveries)
 
     def _pursue(self, delivery: Delivery, now: float) -> None:
-        self.sourcing.assign(delivery, now)
-        self.leading.consider(delivery, now)
-        self._announce(delivery)
+        supplied = self.sourcing.assign(delivery, now)
+        self.leading.consider(delivery, supplied, now)
+        self._announce(delivery, supplied)
 
-    def _announce(self, delivery: Delivery) -> None:
+    def _announce(self, delivery: Delivery, supplied: int) -> None:
         """Say what is on its way, and how far from the origin, when that has changed."""
         if delivery.origin:
             before = delivery.announced if delivery.distance == 0 else 0
@@ -394,7 +407,7 @@ class Node:
         nearer = distance + 1 < delivery.distance
         if nearer or (distance < delivery.distance and _tells_much(new, blocks, delivery.full)):
             self.news.getting(delivery, distance + 1, blocks)
-        elif delivery.announced & delivery.missing & ~self.sourcing.supplied(delivery):
+        elif delivery.announced & delivery.missing & ~supplied:
             self._retract(delivery)
 
     def _retract(self, delivery: Delivery) -> None:

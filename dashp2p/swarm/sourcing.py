@@ -10,14 +10,25 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from attrs import define
+from attrs import define, frozen
 
 from dashp2p.swarm.commands import Ask, Withdraw
-from dashp2p.swarm.delivery import Delivery
+from dashp2p.swarm.delivery import NO_DISTANCE, Delivery
 from dashp2p.swarm.neighbour import FULL_DISTANCE, Neighbour
 from dashp2p.swarm.state import State
 
 NEVER_MS = 0xFFFF_FFFF
+
+
+@frozen
+class Offer:
+    """What a neighbour has of a segment (`holds`), and has or will have (`blocks`)."""
+
+    neighbour: Neighbour
+    distance: int
+    """From the origin; NO_DISTANCE where nothing is on its way to the neighbour."""
+    blocks: int
+    holds: int
 
 
 @define(eq=False)
@@ -26,20 +37,25 @@ class Sourcing:
 
     state: State
 
-    def assign(self, delivery: Delivery, now: float) -> None:
-        """Ask for whatever can usefully be asked for now."""
+    def assign(self, delivery: Delivery, now: float) -> int:
+        """Ask for whatever can usefully be asked for now; what `supplied` says is the answer."""
         if not delivery.missing or not self.state.neighbours:
-            return
-        self._pull(delivery, now)
-        self._spread(delivery, now)
+            return 0
+        offers = self._offers(delivery)
+        self._pull(delivery, offers, now)
+        self._spread(delivery, offers, now)
+        return self._supplied(delivery, offers)
 
     def supplied(self, delivery: Delivery) -> int:
         """The missing blocks that some neighbour has, or will have before we must."""
+        return self._supplied(delivery, self._offers(delivery))
+
+    def _supplied(self, delivery: Delivery, offers: list[Offer]) -> int:
         blocks = 0
+        for offer in offers:
+            blocks |= offer.blocks
         for neighbour in self.state.neighbours.values():
-            if self._may_ask(neighbour, delivery):
-                blocks |= self._offer(neighbour, delivery)[1]
-            elif neighbour.leaving:
+            if neighbour.leaving:
                 # It takes no more requests, and answers those that it has before it goes.
                 asked = delivery.asked.get(neighbour.peer_id, 0)
                 blocks |= asked & neighbour.holds(delivery.entry)
@@ -80,38 +96,43 @@ class Sourcing:
     def _may_ask(self, neighbour: Neighbour, delivery: Delivery) -> bool:
         return neighbour.usable and neighbour.peer_id not in delivery.avoid
 
-    def _offer(self, neighbour: Neighbour, delivery: Delivery) -> tuple[int, int]:
-        """(distance from the origin, blocks) that it has or will have without needing us."""
-        entry = delivery.entry
-        if neighbour.has_whole(entry.position):
-            return FULL_DISTANCE, delivery.full
-        if not self.state.policy.cut_through:
-            return 255, 0
-        holds = neighbour.holds(entry)
-        coming = neighbour.coming(entry.position)
-        if coming is None or coming.distance == 255:
-            return 255, holds
-        blocks = coming.blocks & delivery.full
-        if coming.distance >= delivery.distance:
-            blocks &= ~delivery.announced  # it may be waiting for us: no two wait for each other
-        return coming.distance, blocks | holds
-
-    # --- pull -------------------------------------------------------------------------------
-
-    def _pull(self, delivery: Delivery, now: float) -> None:
-        entry = delivery.entry
-        parents = self._parents(delivery)
-        holders: list[tuple[float, Neighbour, int]] = []
-        once = more = 0
+    def _offers(self, delivery: Delivery) -> list[Offer]:
+        """What each neighbour that may be asked has, and will have without needing us."""
+        entry, full = delivery.entry, delivery.full
+        cut_through = self.state.policy.cut_through
+        offers: list[Offer] = []
         for neighbour in self.state.neighbours.values():
             if not self._may_ask(neighbour, delivery):
                 continue
-            blocks = neighbour.holds(entry)
-            if not self.state.policy.cut_through and not neighbour.has_whole(entry.position):
-                blocks = 0
+            if neighbour.has_whole(entry.position):
+                offers.append(Offer(neighbour, FULL_DISTANCE, full, full))
+                continue
+            coming = neighbour.coming(entry.position)
+            holds = neighbour.holds(entry)
+            if not cut_through or (coming is None and not holds):
+                continue
+            if coming is None or coming.distance == NO_DISTANCE:
+                offers.append(Offer(neighbour, NO_DISTANCE, holds, holds))
+                continue
+            blocks = coming.blocks & full
+            if coming.distance >= delivery.distance:
+                blocks &= (
+                    ~delivery.announced
+                )  # it may be waiting for us: no two wait for each other
+            offers.append(Offer(neighbour, coming.distance, blocks | holds, holds))
+        return offers
+
+    # --- pull -------------------------------------------------------------------------------
+
+    def _pull(self, delivery: Delivery, offers: list[Offer], now: float) -> None:
+        entry = delivery.entry
+        holders: list[tuple[float, Neighbour, int]] = []
+        once = more = 0
+        for offer in offers:
+            blocks, neighbour = offer.holds, offer.neighbour
             more |= once & blocks
             once |= blocks
-            if blocks and neighbour.peer_id not in parents:
+            if blocks and neighbour.peer_id not in delivery.spread_of:
                 holders.append((neighbour.queue_time_s(), neighbour, blocks))
         if not holders:
             return
@@ -154,38 +175,29 @@ class Sourcing:
 
     # --- spread -----------------------------------------------------------------------------
 
-    def _parents(self, delivery: Delivery) -> set[bytes]:
-        return set(delivery.spread_of)
-
-    def _spread(self, delivery: Delivery, now: float) -> None:
+    def _spread(self, delivery: Delivery, offers: list[Offer], now: float) -> None:
         policy = self.state.policy
         wanted = delivery.missing & ~delivery.origin & ~delivery.asked_blocks()
         if not wanted:
             return
-        offers: list[tuple[int, bytes, Neighbour, int]] = []
-        whole_holders = 0
-        for neighbour in self.state.neighbours.values():
-            if not self._may_ask(neighbour, delivery):
-                continue
-            distance, blocks = self._offer(neighbour, delivery)
-            if distance == FULL_DISTANCE:
-                whole_holders += 1
-            if blocks & wanted and distance != 255:
-                tie = tie_break(self.state.peer_id, neighbour.peer_id, delivery.entry.position)
-                offers.append((distance, tie, neighbour, blocks))
+        whole_holders = sum(offer.distance == FULL_DISTANCE for offer in offers)
         if whole_holders >= policy.spread_holders or whole_holders > max(1, self._rivals(delivery)):
             return  # enough of them: what is wanted is pulled from them all
-        offers.sort(key=lambda offer: (offer[0], offer[1]))
+        useful = [one for one in offers if one.blocks & wanted and one.distance != NO_DISTANCE]
+        useful.sort(key=lambda one: (one.distance, self._tie(one.neighbour, delivery)))
         window = policy.spread_window_blocks - delivery.spread_blocks().bit_count()
         urgent = self.is_urgent(delivery, now)
-        for _, _, neighbour, blocks in offers:
-            count = min(window, self._askable(neighbour, delivery))
-            chosen = lowest(blocks & wanted, count)
+        for offer in useful:
+            count = min(window, self._askable(offer.neighbour, delivery))
+            chosen = lowest(offer.blocks & wanted, count)
             if not chosen:
                 continue
             wanted &= ~chosen
             window -= chosen.bit_count()
-            self._ask(delivery, neighbour, chosen, policy.spreading, urgent, now)
+            self._ask(delivery, offer.neighbour, chosen, policy.spreading, urgent, now)
+
+    def _tie(self, neighbour: Neighbour, delivery: Delivery) -> bytes:
+        return tie_break(self.state.peer_id, neighbour.peer_id, delivery.entry.position)
 
     def _rivals(self, delivery: Delivery) -> int:
         """How many neighbours want the segment too, and have not got it."""

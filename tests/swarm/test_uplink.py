@@ -81,6 +81,7 @@ class Serving(SynchronousTestCase):
         bench.join("leader")
         bench.want()
         bench.getting("leader")
+        bench.node.take_commands(bench.now)  # and so has told that they are on their way
         bench.ask("a", 0b1)
         self.assertEqual(bench.take(Send), [])
         bench.arrive("leader", 0b1)
