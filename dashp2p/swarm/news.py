@@ -52,8 +52,11 @@ class News:
             return
         segment = delivery.entry.position
         self._parts[segment] = self._parts.get(segment, 0) | blocks
-        if rare and self.flush_at is None:
-            self.flush_at = now + self.state.policy.news_delay_s
+        if rare:
+            policy = self.state.policy
+            urgent = delivery.deadline_s - now < policy.urgent_s
+            at = now + (policy.news_delay_s if urgent else policy.news_slack_delay_s)
+            self.flush_at = at if self.flush_at is None else min(self.flush_at, at)
 
     def whole(self, segment: int) -> None:
         """The segment is complete: everybody may ask for it."""

@@ -72,13 +72,15 @@ class Node:
                 if delivery.entry.position in touched:
                     self._pursue(delivery, now)
         self.news.flush(now)
+        self.sourcing.flush(now)
         self.leading.flush(now)
         out, self.state.out = self.state.out, []
         return out
 
     def next_wake(self, now: float) -> float | None:
         """When to call `tick` at the latest; None: only after the next event."""
-        times = [at for at in (self.news.flush_at, self.uplink.wake_at) if at is not None]
+        due = self.news.flush_at, self.sourcing.flush_at, self.uplink.wake_at
+        times = [at for at in due if at is not None]
         if self.state.deliveries:
             times.append(now + self.policy.tick_s)
         elif self.leading.report_at is not None:

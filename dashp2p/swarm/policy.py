@@ -26,6 +26,10 @@ class Policy:
     """How often late things are looked for; everything else follows events."""
     news_delay_s: float = 0.008
     """How long blocks that arrived are gathered before neighbours are told of them."""
+    news_slack_delay_s: float = 0.04
+    """The same while the segment is not urgent: fewer and larger words cost less."""
+    withdraw_delay_s: float = 0.02
+    """How long blocks that are had elsewhere are gathered before who spreads them is told."""
     hold_s: float = 0.3
     """How long a block sent to one asker is withheld from the next who can have it from him."""
     spread_window_blocks: int = 128

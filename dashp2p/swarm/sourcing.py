@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
+from dashp2p.content.entry import Entry
 from dashp2p.swarm.commands import Ask, Withdraw
 from dashp2p.swarm.delivery import NO_DISTANCE, Delivery
 from dashp2p.swarm.neighbour import FULL_DISTANCE, Neighbour
@@ -36,6 +37,10 @@ class Sourcing:
     """Assigns missing blocks of deliveries to neighbours."""
 
     state: State
+    flush_at: float | None = None
+    """When `flush` has something to do, if at all."""
+    _withdrawn: dict[tuple[bytes, int], tuple[Entry, int]] = field(factory=dict)
+    """By neighbour and segment: the blocks that he does not know yet we no longer ask him for."""
 
     def assign(self, delivery: Delivery, now: float) -> int:
         """Ask for whatever can usefully be asked for now; what `supplied` says is the answer."""
@@ -75,8 +80,25 @@ class Sourcing:
         if not blocks:
             return
         self.settle(delivery, peer_id, blocks, False, now)
-        if peer_id in self.state.neighbours:
-            self.state.out.append(Withdraw(peer_id, delivery.entry, blocks))
+        self._note_withdrawn(peer_id, delivery.entry, blocks)
+        self._withdraw((peer_id, delivery.entry.position))
+
+    def _note_withdrawn(self, peer_id: bytes, entry: Entry, blocks: int) -> None:
+        key = peer_id, entry.position
+        _, before = self._withdrawn.get(key, (entry, 0))
+        self._withdrawn[key] = entry, before | blocks
+
+    def _withdraw(self, key: tuple[bytes, int]) -> None:
+        entry, blocks = self._withdrawn.pop(key)
+        if key[0] in self.state.neighbours:
+            self.state.out.append(Withdraw(key[0], entry, blocks))
+
+    def flush(self, now: float) -> None:
+        """Take back at the neighbours what is had elsewhere, if it is time."""
+        if self.flush_at is not None and now >= self.flush_at:
+            self.flush_at = None
+            for key in list(self._withdrawn):
+                self._withdraw(key)
 
     def settle(
         self, delivery: Delivery, peer_id: bytes, blocks: int, delivered: bool, now: float
@@ -223,10 +245,12 @@ class Sourcing:
         return delivery.deadline_s - now < self.state.policy.urgent_s
 
     def _withdraw_elsewhere(self, delivery: Delivery, blocks: int, now: float) -> None:
-        if not blocks:
-            return
+        """Who spreads them withholds them from us for a while: telling him is not urgent."""
         for peer_id, asked in list(delivery.spread_of.items()):
-            self.release(delivery, peer_id, asked & blocks, now)
+            if asked & blocks:
+                self.settle(delivery, peer_id, asked & blocks, False, now)
+                self._note_withdrawn(peer_id, delivery.entry, asked & blocks)
+                self.flush_at = self.flush_at or now + self.state.policy.withdraw_delay_s
 
     def _ask(
         self,
@@ -237,6 +261,8 @@ class Sourcing:
         urgent: bool,
         now: float,
     ) -> None:
+        if (key := (neighbour.peer_id, delivery.entry.position)) in self._withdrawn:
+            self._withdraw(key)  # later it would take back what is asked for now
         delivery.note_asked(neighbour.peer_id, blocks, spread, now)
         if not spread:
             neighbour.asked(delivery.size_of(blocks), now)

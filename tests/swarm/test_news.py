@@ -96,9 +96,23 @@ class Telling(SynchronousTestCase):
         bench.arrive("leader", 0b10)
         self.assertEqual(frames(bench, "a", Got), [])
         bench.now += 0.02
+        self.assertEqual(frames(bench, "a", Got), [], "there is slack")
+        bench.now += 0.03
         [got] = frames(bench, "a", Got)
         assert isinstance(got, Got)
         self.assertEqual([item.blocks for item in got.news], [0b11])
+
+    def test_urgent_blocks_are_announced_sooner(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("a")
+        bench.getting("a", distance=255, blocks=0)
+        bench.want(slack_s=1.0)
+        bench.getting("leader")
+        bench.quiet()
+        bench.arrive("leader", 0b1)
+        bench.now += 0.01
+        self.assertEqual(len(frames(bench, "a", Got)), 1)
 
     def test_who_does_not_want_the_segment_hears_only_of_the_whole(self) -> None:
         bench = Bench()

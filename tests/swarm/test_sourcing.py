@@ -131,16 +131,37 @@ class Spreading(SynchronousTestCase):
         self.assertEqual(bench.node.state.deliveries[1].asked[peer("other")], 0b100)
         self.assertEqual(bench.node.state.deliveries[1].asked[peer("leader")], full(10) & ~0b100)
 
-    def test_a_withdrawal_is_said_to_who_was_asked(self) -> None:
+    def test_withdrawals_are_said_together_to_who_was_asked(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        for other in ("a", "b"):
+            bench.join(other)
+        bench.want()
+        bench.getting("leader")
+        bench.quiet()
+        bench.got("a", 0b100)
+        self.assertEqual(bench.take(Withdraw), [])
+        bench.got("b", 0b1000)
+        self.assertEqual(bench.take(Withdraw), [])
+        bench.now = bench.node.next_wake(bench.now) or 0.0
+        [withdrawn] = bench.take(Withdraw)
+        self.assertEqual((withdrawn.peer_id, withdrawn.blocks), (peer("leader"), 0b1100))
+
+    def test_a_withdrawal_never_takes_back_what_is_asked_for_after_it(self) -> None:
         bench = Bench()
         bench.join("leader")
         bench.join("other")
         bench.want()
         bench.getting("leader")
         bench.quiet()
-        bench.got("other", 0b100)
-        [withdrawn] = bench.take(Withdraw)
-        self.assertEqual((withdrawn.peer_id, withdrawn.blocks), (peer("leader"), 0b100))
+        bench.got("other", full(10) & ~1)
+        bench.quiet()
+        bench.node.left(peer("other"), bench.now)
+        said = bench.node.take_commands(bench.now)
+        kinds = [type(one) for one in said if isinstance(one, Ask | Withdraw)]
+        self.assertEqual(kinds, [Withdraw, Ask])
+        bench.now += 1.0
+        self.assertEqual(bench.take(Withdraw), [])
 
     def test_the_window_bounds_what_is_asked_of_one(self) -> None:
         bench = Bench(entry(blocks=400))
