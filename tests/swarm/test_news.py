@@ -74,8 +74,9 @@ class Telling(SynchronousTestCase):
         bench.join("a")
         bench.want()
         bench.getting("leader")
+        bench.quiet()
         bench.arrive("leader", 0b11)
-        bench.now += 0.02
+        bench.now += 0.05
         bench.quiet()
         bench.getting("a", distance=255, blocks=0)
         [got] = frames(bench, "a", Got)
