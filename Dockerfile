@@ -30,12 +30,14 @@ RUN python -m pip --python /opt/dashp2p/bin/python install --no-cache-dir --no-d
 
 FROM python:3.12.14-slim-bookworm@sha256:0f5b26b9518d002b6173fd61daad821fa340635ebfec5bba471013f9ca114579
 # For experiments with loss and delay: docker exec -u 0, see docs/experiments.md. Debian keeps only
-# the newest version of a package, so a pin would soon fail the build.
+# the newest version of a package, so a pin would soon fail the build. Who enters as root has but
+# one capability, and would not get into a home that only its owner may enter.
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends iproute2 nftables \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --uid 10001 --create-home --home-dir /var/lib/dashp2p dashp2p
+ && useradd --uid 10001 --create-home --home-dir /var/lib/dashp2p dashp2p \
+ && chmod 755 /var/lib/dashp2p
 COPY --from=build /opt/dashp2p /opt/dashp2p
 ENV PATH=/opt/dashp2p/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001
