@@ -324,6 +324,62 @@ MUTANTS = (
         "    if False:\n        raise Refused",
         "tests.tracker.test_http tests.tracker.test_service",
     ),
+    Mutant(
+        "streams of an address",
+        "dashp2p/tracker/streams.py",
+        "        if crowded or len(self._streams) >= limits.MAX_STREAMS:",
+        "        if len(self._streams) >= limits.MAX_STREAMS:",
+        "tests.tracker.test_live",
+    ),
+    Mutant(
+        "streams in all",
+        "dashp2p/tracker/streams.py",
+        "        if crowded or len(self._streams) >= limits.MAX_STREAMS:",
+        "        if crowded:",
+        "tests.tracker.test_live",
+    ),
+    Mutant(
+        "a dashboard that does not read",
+        "dashp2p/tracker/streams.py",
+        "        return not self._paused",
+        "        return True",
+        "tests.tracker.test_live",
+    ),
+    Mutant(
+        "who may see the dashboard's figures",
+        "dashp2p/tracker/resources.py",
+        '        self._put(b"live", b"GET", self._live, private=True)',
+        '        self._put(b"live", b"GET", self._live)',
+        "tests.tracker.test_live tests.tracker.test_http",
+    ),
+    Mutant(
+        "how many may have served a peer",
+        "dashp2p/tracker/messages.py",
+        "    if type(served_by) is not dict or len(served_by) > limits.MAX_SERVED_BY:",
+        "    if type(served_by) is not dict:",
+        "tests.tracker.test_messages",
+    ),
+    Mutant(
+        "size of players' reports",
+        "dashp2p/peer/page.py",
+        "        if len(body) > MAX_CMCD_BYTES:",
+        "        if False:",
+        "tests.peer.test_page",
+    ),
+    Mutant(
+        "type of players' reports",
+        "dashp2p/peer/page.py",
+        "        if media_type not in MEDIA_TYPES:",
+        "        if False:",
+        "tests.peer.test_page",
+    ),
+    Mutant(
+        "number of players' reports in a post",
+        "dashp2p/web/cmcd_events.py",
+        '    lines = text.split("\\n", MAX_CMCD_EVENTS)[:MAX_CMCD_EVENTS]',
+        '    lines = text.split("\\n")',
+        "tests.web.test_cmcd_events",
+    ),
 )
 
 
