@@ -50,6 +50,8 @@ ORIGIN_SLOWEST_BPS: Final = 64_000
 without progress, and slower than any rung. Else one byte a second would hold a segment for hours.
 """
 ORIGIN_CONNECTIONS: Final = 8
+MAX_REDIRECTS: Final = 4
+"""Answers of the origin that are looked at before one must be no redirect."""
 INDEX_INLINE_BYTES: Final = 128 * 1024
 """A longer index is read in a thread: one of 65 536 entries takes a second."""
 INDEX_RETRY_S: Final = 2.0

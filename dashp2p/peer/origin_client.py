@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from urllib.parse import quote
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
@@ -16,6 +16,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from dashp2p.peer.limits import (
+    MAX_REDIRECTS,
     ORIGIN_CONNECT_S,
     ORIGIN_PATIENCE_S,
     ORIGIN_SILENCE_S,
@@ -24,6 +25,9 @@ from dashp2p.peer.limits import (
 
 LEAST_BYTES = round(ORIGIN_SLOWEST_BPS / 8 * ORIGIN_PATIENCE_S)
 """What a body must bring in each ORIGIN_PATIENCE_S, or end."""
+
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class OriginError(Exception):
@@ -123,13 +127,25 @@ class OriginClient:
     ) -> IResponse:
         """A response whose body has not been read. Raises OriginError when there is none.
 
-        Redirects are not followed: only the configured origin is asked.
+        A few redirects are followed, but only to the same scheme, host and port: nobody makes this
+        machine ask addresses of his choosing. One that leads elsewhere is the answer.
         """
+        url = self.url(path)
+        for _ in range(MAX_REDIRECTS):
+            response = await self._ask(method, url, headers or {})
+            target = _within_origin(url, response)
+            if target is None:
+                return response
+            self.discard(response)
+            url = target
+        raise OriginError("the origin redirects again and again")
+
+    async def _ask(self, method: str, url: str, headers: Mapping[str, str]) -> IResponse:
         try:
             response: IResponse = await self._http.request(
                 method,
-                self.url(path),
-                headers=Headers({name: [value] for name, value in (headers or {}).items()}),
+                url,
+                headers=Headers({name: [value] for name, value in headers.items()}),
                 unbuffered=True,
                 allow_redirects=False,
             ).addTimeout(ORIGIN_CONNECT_S + ORIGIN_SILENCE_S, self.clock)
@@ -161,7 +177,7 @@ class OriginClient:
     def _check(self, response: IResponse, first: int, size: int, whole: bool) -> None:
         if response.code != (200 if whole else 206):
             self.discard(response)
-            raise OriginError(f"the origin answered {response.code}", response.code)
+            raise OriginError(_unwanted(response.code), response.code)
         values = response.headers.getRawHeaders("Content-Range") or [""]
         if not whole and not values[0].startswith(f"bytes {first}-{first + size - 1}/"):
             self.discard(response)
@@ -172,7 +188,7 @@ class OriginClient:
         response = await self.open(path)
         if response.code != 200:
             self.discard(response)
-            raise OriginError(f"the origin answered {response.code}", response.code)
+            raise OriginError(_unwanted(response.code), response.code)
         pieces: list[bytes] = []
         await self.read(response, limit_bytes, pieces.append)
         return b"".join(pieces)
@@ -199,6 +215,34 @@ class OriginClient:
         response.deliverBody(body)
         if not body.done.called:
             body.done.cancel()
+
+
+def _within_origin(url: str, response: IResponse) -> str | None:
+    """Where a redirect leads, if that is at the same origin (RFC 6454, 4); else None."""
+    locations = response.headers.getRawHeaders("Location") or [""]
+    if response.code not in REDIRECTS or not locations[0]:
+        return None
+    try:
+        target = urljoin(url, locations[0])
+        same = _origin_of(target) == _origin_of(url)
+    except ValueError:
+        return None
+    return urldefrag(target).url if same else None
+
+
+def _origin_of(url: str) -> tuple[str, str | None, int | None, bool]:
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, port, "@" in parts.netloc
+
+
+def _unwanted(code: int) -> str:
+    if code in REDIRECTS:
+        return (
+            f"the origin redirects elsewhere ({code}), which is not followed: give --origin the "
+            "address that it leads to"
+        )
+    return f"the origin answered {code}"
 
 
 def _skipping(take: Callable[[bytes], None], skip: int) -> Callable[[bytes], None]:

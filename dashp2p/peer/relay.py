@@ -127,7 +127,9 @@ async def pass_through(request: Request, origin: OriginClient, path: str) -> int
         return 0
     if 300 <= response.code < 400 and response.code != 304:
         origin.discard(response)
-        request.write(error_body(request, 502, "the origin redirects, which is not followed"))
+        request.write(
+            error_body(request, 502, "the origin redirects elsewhere, which is not followed")
+        )
         request.finish()
         return 0
     request.setResponseCode(response.code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -18,7 +19,7 @@ from dashp2p.peer.fakeweb import (
     MemoryWeb,
     memory_client,
 )
-from dashp2p.peer.limits import ORIGIN_CONNECT_S, ORIGIN_PATIENCE_S, ORIGIN_SILENCE_S
+from dashp2p.peer.limits import MAX_REDIRECTS, ORIGIN_CONNECT_S, ORIGIN_PATIENCE_S, ORIGIN_SILENCE_S
 from dashp2p.peer.origin_client import LEAST_BYTES, OriginClient, OriginError
 
 FILE = bytes(range(256)) * 300  # several chunks
@@ -154,12 +155,65 @@ class RefusalTests(OriginClientTestCase):
             self.assertEqual(self.refused(0, SIZE, whole=True).status, code)
         self.assertEqual(self.got, b"")
 
-    def test_redirects_are_not_followed(self) -> None:
-        asked = self.answering(302, Location="http://169.254.169.254/latest/meta-data")
+    def test_redirects_elsewhere_are_not_followed(self) -> None:
         elsewhere: list[Asked] = []
-        self.web.sites["169.254.169.254"] = lambda asked: elsewhere.append(asked)
-        self.assertEqual(self.refused(0, SIZE, whole=True).status, 302)
-        self.assertEqual((len(asked), elsewhere), (1, []))
+        for place in (
+            "http://169.254.169.254/latest/meta-data",
+            "//169.254.169.254/latest/meta-data",
+            "http://origin.test:8080/dash/a.m4s",
+            "https://origin.test/dash/a.m4s",
+            "http://other.test/dash/a.m4s",
+            "http://user@origin.test/dash/a.m4s",
+            "http://origin.test.evil.test/dash/a.m4s",
+            "file:///etc/passwd",
+            "http://origin.test:999999/",
+            "http://[::1",
+        ):
+            with self.subTest(place=place):
+                asked = self.answering(302, Location=place)
+                host = urlsplit(place).netloc if "[" not in place else place
+                if host != "origin.test":
+                    self.web.sites[host] = lambda asked: elsewhere.append(asked)
+                error = self.refused(0, SIZE, whole=True)
+                self.assertEqual((error.status, len(asked), elsewhere), (302, 1, []))
+                self.assertIn("--origin", str(error))
+
+    def test_redirects_within_the_origin_are_followed(self) -> None:
+        for code in (301, 302, 303, 307, 308):
+            for place in ("/dash/b.m4s", "b.m4s", "http://ORIGIN.test:80/dash/b.m4s#part"):
+                with self.subTest(code=code, place=place):
+                    asked = self.redirecting(code, place)
+                    self.got = b""
+                    self.fetch(0, SIZE, whole=True)
+                    self.assertEqual(self.got, FILE)
+                    self.assertEqual([each.path for each in asked], ["/dash/a.m4s", "/dash/b.m4s"])
+
+    def test_a_redirected_part_is_asked_for_as_a_part(self) -> None:
+        asked = self.redirecting(302, "/dash/b.m4s")
+        self.fetch(1000, 5000)
+        self.assertEqual(self.got, FILE[1000:6000])
+        self.assertEqual([each.header("Range") for each in asked], ["bytes=1000-5999"] * 2)
+
+    def test_redirects_in_a_circle_end(self) -> None:
+        asked = self.answering(302, Location="/dash/a.m4s")
+        self.assertIn("again and again", str(self.refused(0, SIZE, whole=True)))
+        self.assertEqual(len(asked), MAX_REDIRECTS)
+
+    def redirecting(self, code: int, place: str) -> list[Asked]:
+        """An origin where the file has moved."""
+        self.origin.files = {"b.m4s": FILE}
+        asked: list[Asked] = []
+
+        def answer(request: Asked) -> Answer:
+            asked.append(request)
+            if request.path == "/dash/a.m4s":
+                headers = {"Location": place}
+                return MemoryResponse(self.clock, code, b"moved", headers, asked=request)
+            return self.origin(request)
+
+        for host in ("origin.test", "ORIGIN.test:80"):
+            self.web.sites[host] = answer
+        return asked
 
     def test_more_than_was_asked_for_is_refused(self) -> None:
         self.answering(206, FILE, Content_Range=f"bytes 1000-5999/{SIZE}")
