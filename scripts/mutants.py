@@ -159,8 +159,22 @@ MUTANTS = (
     Mutant(
         "ban",
         "dashp2p/peer/bans.py",
-        "        return now < until",
+        "        until, _ = self._keys.get(peer_id, (now, None))\n        return now < until",
         "        return False",
+        "tests.peer.test_exchange",
+    ),
+    Mutant(
+        "ban of an address",
+        "dashp2p/peer/bans.py",
+        "        return liars >= ADDRESS_BAN_KEYS",
+        "        return False",
+        "tests.peer.test_exchange",
+    ),
+    Mutant(
+        "pace of handshakes",
+        "dashp2p/peer/exchange.py",
+        "        if not is_loopback(addr) and self._callers.take(address_group(addr), now) > 0:",
+        "        if False:",
         "tests.peer.test_exchange",
     ),
     Mutant(
@@ -173,8 +187,8 @@ MUTANTS = (
     Mutant(
         "number of links",
         "dashp2p/peer/exchange.py",
-        " or len(self._all) >= MAX_LINKS",
-        "",
+        "        if len(self._all) >= MAX_LINKS and not self._gives_way():",
+        "        if False:",
         "tests.peer.test_exchange",
     ),
     Mutant(
@@ -379,6 +393,71 @@ MUTANTS = (
         '    lines = text.split("\\n", MAX_CMCD_EVENTS)[:MAX_CMCD_EVENTS]',
         '    lines = text.split("\\n")',
         "tests.web.test_cmcd_events",
+    ),
+    Mutant(
+        "expiry of a ticket",
+        "dashp2p/content/tickets.py",
+        "        if now > self.expires_at + grace_s:",
+        "        if False:",
+        "tests.content.test_tickets tests.peer.test_tickets",
+    ),
+    Mutant(
+        "a ticket is bound to its peer",
+        "dashp2p/content/tickets.py",
+        "        if self.peer != peer:",
+        "        if False:",
+        "tests.content.test_tickets tests.peer.test_tickets",
+    ),
+    Mutant(
+        "a ticket is bound to its swarm",
+        "dashp2p/content/tickets.py",
+        "        if self.swarm != swarm:",
+        "        if False:",
+        "tests.content.test_tickets tests.peer.test_tickets",
+    ),
+    Mutant(
+        "a token is no ticket",
+        "dashp2p/content/tickets.py",
+        '    if token.header.get("typ") != kind:',
+        "    if False:",
+        "tests.content.test_tickets",
+    ),
+    Mutant(
+        "a ticket's signature",
+        "dashp2p/content/tickets.py",
+        "        token = jwt.decode(text, key, algorithms=[ALGORITHM])",
+        "        import base64, json\n        part = text.split('.')\n"
+        "        read = [json.loads(base64.urlsafe_b64decode(p + '===')) for p in part[:2]]\n"
+        "        token = jwt.Token(*read)",
+        "tests.content.test_tickets tests.peer.test_tickets",
+    ),
+    Mutant(
+        "no link without a ticket",
+        "dashp2p/peer/tickets.py",
+        "            return Code.UNAUTHORISED",
+        "            return None",
+        "tests.peer.test_tickets",
+    ),
+    Mutant(
+        "announces are signed",
+        "dashp2p/tracker/tickets.py",
+        "        if not announce_is_signed(announce.ticket_key, announce.peer, body, signature):",
+        "        if False:",
+        "tests.tracker.test_tickets",
+    ),
+    Mutant(
+        "announces are not played again",
+        "dashp2p/tracker/tickets.py",
+        "        if proven is not None and announce.signed_ms <= proven.signed_ms:",
+        "        if False:",
+        "tests.tracker.test_tickets",
+    ),
+    Mutant(
+        "admission by token",
+        "dashp2p/tracker/tickets.py",
+        "        if not leaves:\n            self._check_token(announce, now)",
+        "        if False:\n            self._check_token(announce, now)",
+        "tests.tracker.test_tickets",
     ),
 )
 

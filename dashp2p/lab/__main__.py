@@ -22,6 +22,7 @@ from dashp2p.lab.saved import UnreadableRunError
 from dashp2p.lab.scenario import Ablation, Player, Variant
 from dashp2p.lab.seeds import command as seeds
 from dashp2p.lab.selftest import selftest
+from dashp2p.lab.soak import command as soak_command
 from dashp2p.lab.suite import Order, Suite
 from dashp2p.lab.terminal import print_findings, print_outcome
 
@@ -46,6 +47,7 @@ examples:
   python -m dashp2p.lab rehearse --peers 10 --minutes 5 --origin URL --tracker URL
   python -m dashp2p.lab seeds 1000                 a thousand storms in memory, five minutes
   python -m dashp2p.lab crashes --times 200        kill -9 at 200 moments, what the cache keeps
+  python -m dashp2p.lab soak --peers 50 --minutes 30   kills and freezes; does anything grow?
   python -m dashp2p.lab summary http://127.0.0.1:8001 http://127.0.0.1:8002
 """
 
@@ -171,6 +173,12 @@ def _parser() -> argparse.ArgumentParser:
     killed.add_argument("--times", type=_count, default=200, help="how many kills (default 200)")
     killed.add_argument("--seed", type=_count, default=1, help="of the moments (default 1)")
     killed.set_defaults(command=_crashes)
+
+    soaked = commands.add_parser(
+        "soak", help="many real daemons for long, with churn: does memory grow? no root"
+    )
+    soak_command.arguments(soaked)
+    soaked.set_defaults(command=soak_command.soak)
 
     clean = commands.add_parser("clean", help="remove what a killed run left behind")
     clean.add_argument(

@@ -1,4 +1,4 @@
 """Real daemons among real enemies: peers, pages, origins and trackers that mean harm.
 
-`attacks.py` has the table of attacks, with the test of each.
+SECURITY.md has the table of attacks, with the test of each.
 """
