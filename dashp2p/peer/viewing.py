@@ -1,8 +1,8 @@
 """One viewing as the player's own reports (CMCD version 2) tell it, added up as they come.
 
 A report says in which state the player is now and when that was by its own clock. Between two
-reports the state of the former lasted. `bsd` and `dash.js`' `msd` are not used: the first is
-missing where a stall ends the viewing, and the second counts (in 5.2.1) from the first picture.
+reports the state of the former lasted. `bsd` is not used: it is missing where a stall ends the
+viewing. `msd` is, where nothing better is known: dash.js 5.2.1 counts it from the wrong moment.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ TYPES: Final = {
     ".mpd": "application/dash+xml",
     ".m4s": "video/iso.segment",
 }
+HELD_S: Final = 30.0
 PEER_ID: Final = "3fa2c981" + "0" * 56
 
 
@@ -85,6 +86,9 @@ class FakePeer:
     neighbours: int = 3
     sources: dict[str, int] = field(factory=lambda: {"cache": 60, "peers": 880, "origin": 60})
     """Bytes by source in /stats."""
+    held_back: str | None = None
+    """The end of a segment's name: it comes once `released` is set."""
+    released: threading.Event = field(factory=threading.Event)
     segments: list[dict[str, Any]] = field(factory=list)
     """The records of /stats; `record` makes one."""
     reports: list[dict[str, Any]] = field(factory=list)
@@ -190,6 +194,8 @@ def _handler(peer: FakePeer) -> type[BaseHTTPRequestHandler]:
                 self._json(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"v": 1, "error": "Send JSON."})
 
         def _film(self, name: str) -> None:
+            if peer.held_back is not None and name.endswith(peer.held_back):
+                peer.released.wait(HELD_S)
             status = peer.mpd_status if name.endswith(".mpd") else peer.segment_status
             if not peer.stats_answers:
                 self._hang_up()

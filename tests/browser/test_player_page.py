@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from dashp2p.peer.viewing import Viewing
 from tests.browser.browser import DESKTOP, PHONE, Tab, open_page
 from tests.browser.fake_peer import FakePeer, record
 from tests.browser.film import small_film
@@ -118,6 +119,23 @@ class Reporting(PlayerPageTestCase):
         self.assertGreater(told.at_s or 0, 1e9)
         tab.page.evaluate(f"{VIDEO}.pause()")
         tab.until("paused told", lambda: self.peer.events[-1].state == "paused")
+
+    def test_a_stall_is_the_same_to_the_page_and_in_what_dash_js_reports(self) -> None:
+        self.peer.held_back = "_3.m4s"
+        tab = self.playing()
+        tab.page.evaluate(f"{VIDEO}.currentTime = 5")
+        tab.until("stalled", lambda: self._states()[-1:] == ["stalled"])
+        tab.page.wait_for_timeout(1500)
+        self.peer.released.set()
+        tab.until("played on", lambda: tab.number(f"{VIDEO}.currentTime") > 9)
+        tab.until("told", lambda: self._states()[-1:] == ["playing"])
+        viewing = Viewing(began_at=0.0)
+        for event in self.peer.events:
+            viewing.hear(event, 1.0)
+        seen, told = self.peer.reports[-1], viewing.document()
+        self.assertEqual((seen["stalls"], told["stalls"]), (1, 1))
+        self.assertGreater(told["stalled_ms"], 1400)
+        self.assertLess(abs(seen["stalled_ms"] - told["stalled_ms"]), 250)
 
     def test_reports_are_well_formed(self) -> None:
         tab = self.playing()
