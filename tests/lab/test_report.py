@@ -225,6 +225,7 @@ class RehearsalTests(SynchronousTestCase):
         there = self.rehearsed(copies=0.5, viewers=elsewhere, visits=visits, began_at=began_at)
         (both,) = join([there, here])
         self.assertEqual(both.scenario.peers, 6)
+        self.assertEqual(both.scenario.title, "a rehearsal with six viewers")
         self.assertEqual(len(both.result.viewers), 6)
         self.assertEqual(both.result.egress_bytes, FILM_BYTES)
         self.assertEqual(both.result.visits[-1].arrives_s, 5.0)

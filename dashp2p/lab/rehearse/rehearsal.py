@@ -23,7 +23,7 @@ from dashp2p.lab.measure import Sample
 from dashp2p.lab.processes import Programs
 from dashp2p.lab.rehearse.crowd import RehearsalCrowd
 from dashp2p.lab.rehearse.options import Plan
-from dashp2p.lab.report import page, words
+from dashp2p.lab.report import machines, page, words
 from dashp2p.lab.report.experiment import gather
 from dashp2p.lab.report.limits import limits
 from dashp2p.lab.report.rehearsal import rehearsal_sentences
@@ -152,7 +152,7 @@ def rehearsed(
     """All that was seen, as one run."""
     scenario = Scenario(
         "rehearsal",
-        "a rehearsal",
+        machines.title(plan.peers),
         peers=plan.peers,
         spacing_s=plan.spacing_s,
         film_s=plan.seconds,

@@ -9,8 +9,14 @@ from attrs import evolve
 
 from dashp2p.lab.figures import figures
 from dashp2p.lab.measure import Sample
+from dashp2p.lab.report import words
 from dashp2p.lab.result import RunResult, Setting
 from dashp2p.lab.saved import Saved
+
+
+def title(viewers: int) -> str:
+    """What a rehearsal with so many is called."""
+    return f"a rehearsal with {words.count(viewers, 'viewer')}"
 
 
 def join(runs: Sequence[Saved]) -> list[Saved]:
@@ -49,9 +55,11 @@ def _joined(one: Saved, other: Saved) -> Saved:
         notes=(*first.notes, *second.notes),
         stage=_stages(first.stage, second.stage),
     )
+    peers = one.scenario.peers + other.scenario.peers
     scenario = evolve(
         one.scenario,
-        peers=one.scenario.peers + other.scenario.peers,
+        title=title(peers),
+        peers=peers,
         film_s=max(one.scenario.film_s, other.scenario.film_s),
     )
     return Saved(scenario, result, figures(scenario, result), (*one.failures, *other.failures))
