@@ -111,9 +111,10 @@ class Dashboard {
     write("bitrate", bitrate > 0 ? format.rate(bitrate) : format.UNKNOWN);
     const [stalls, stalledS] = swarm.now.slice(-2);
     const playedS = (totals.player_played_ms_total ?? 0) / 1000;
-    write("stalls", stalls === 0 ? "None" : String(stalls));
+    const told = playedS > 0 || stalls > 0; // some players report nothing
+    write("stalls", told ? (stalls === 0 ? "None" : String(stalls)) : format.UNKNOWN);
     write("stalls-note", stalls === 0
-      ? `in ${duration(playedS)} of film seen`
+      ? (told ? `in ${duration(playedS)} of film seen` : "no player has reported yet")
       : `${format.roughSeconds(stalledS)}, ${format.percent(((100 * stalledS) / Math.max(1e-9, stalledS + playedS)).toFixed(2))} of the time`);
   }
 }
