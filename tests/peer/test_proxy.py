@@ -210,6 +210,14 @@ class CmcdTests(ProxyTestCase):
         slack_s = delivery.deadline_s - self.peer.now
         self.assertTrue(6.9 < slack_s <= 7.0, slack_s)
 
+    def test_a_player_that_names_none_is_known_again_but_not_where_it_is(self) -> None:
+        for agent in ("VLC", "VLC", "ffmpeg"):
+            self.proxy.answer(URL, f"User-Agent: {agent}")
+        sids = [session.sid for session in self.proxy.sessions]
+        self.assertEqual(len(set(sids)), 2)
+        for sid in sids:
+            self.assertRegex(sid, r"^player-[0-9a-f]{12}$")
+
     def test_init_segments_and_manifests_make_no_session(self) -> None:
         for path in ("dash.mpd", "init_0.m4s"):
             self.proxy.answer(f"/dash/{path}?CMCD=sid%3D%22a%22")

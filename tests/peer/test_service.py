@@ -637,6 +637,26 @@ class StopTests(ServiceTestCase):
         self.advance(12.0)
         self.successResultOf(stopping)
 
+    def test_what_waits_for_the_disk_is_written_first(self) -> None:
+        def slow(reactor: Any, pool: object, work: Callable[[], Any]) -> Deferred[Any]:
+            done = self._in_thread(reactor, pool, work)
+            wait: Deferred[None] = Deferred()
+            self.reactor.callLater(1.0, wait.callback, None)
+            return wait.addCallback(lambda _: done)
+
+        service = self.start()
+        self.patch(service_module, "deferToThreadPool", slow)
+        connection = Connection(service._players.site)
+        connection.get(f"/dash/{SEGMENT}")
+        self.advance(0.2)
+        self.assertEqual(Answer(connection.transport.take_all()).body, DATA)
+        stopping = service.stopService()
+        self.advance(0.5)
+        self.assertNoResult(stopping)
+        self.advance(3.0)
+        self.successResultOf(stopping)
+        self.assertTrue((self.cache / "segments" / FILM.entry(SEGMENT).digest.hex()).exists())
+
     def test_a_tracker_that_hangs_does_not_hold_it_up_for_long(self) -> None:
         service = self.start()
         self.tracker.silent = True

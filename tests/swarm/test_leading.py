@@ -370,13 +370,20 @@ class TakingOnly(SynchronousTestCase):
         self.assertEqual((fetch.first, fetch.count), (0, 10))
 
     def test_it_waits_a_moment_for_a_neighbour_that_will_lead(self) -> None:
-        self.bench.join("a")
-        self.bench.getting("a", distance=255, blocks=0)
-        self.bench.want()
-        self.bench.later(0.9)
-        self.assertEqual(self.bench.take(FetchOrigin), [])
-        self.bench.later(0.3)
-        self.assertEqual(len(self.bench.take(FetchOrigin)), 1)
+        # A segment that it would lead by its hash, if it led at all.
+        mine = next(
+            position
+            for position in range(1, 50)
+            if leader_by_hash([peer("me"), peer("a")], position) == peer("me")
+        )
+        bench = Bench(entry(mine), uploads=False)
+        bench.join("a")
+        bench.getting("a", distance=255, blocks=0, segment=mine)
+        bench.want()
+        bench.later(0.9)
+        self.assertEqual(bench.take(FetchOrigin), [])
+        bench.later(0.3)
+        self.assertEqual(len(bench.take(FetchOrigin)), 1)
 
     def test_it_takes_what_a_neighbour_has(self) -> None:
         self.bench.join("a", whole=0b10)
