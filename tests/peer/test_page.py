@@ -11,10 +11,11 @@ from twisted.internet import task
 from twisted.internet.interfaces import IAddress
 from twisted.web.resource import Resource
 
-from dashp2p.peer.limits import MAX_CMCD_BYTES, MAX_QOE_BYTES, REPORTS_BURST
+from dashp2p.peer.limits import MAX_CMCD_BYTES, MAX_QOE_BYTES, MAX_SERVED_BY, REPORTS_BURST
 from dashp2p.peer.page import POLICY, Page
 from dashp2p.peer.stats import Stats
 from dashp2p.places import client_folder
+from dashp2p.swarm.neighbour import Neighbour
 from dashp2p.web.cors import CorsPolicy
 from dashp2p.web.hosts import HostGuard
 from dashp2p.web.metrics import Metrics
@@ -291,6 +292,18 @@ class StatsTests(PageTestCase):
         for name, value in self.stats.for_announce().items():
             self.assertRegex(name, r"^[a-z_]+$")
             self.assertIsInstance(value, float)
+
+    def test_announces_name_whom_most_came_from_by_half_an_id(self) -> None:
+        neighbours = self.peer.engine.node.state.neighbours
+        for number in range(MAX_SERVED_BY + 5):
+            neighbour = Neighbour(bytes([number]) * 32)
+            neighbour.received_bytes = number
+            neighbours[neighbour.peer_id] = neighbour
+        served_by = self.stats.served_by()
+        neighbours.clear()
+        self.assertEqual(len(served_by), MAX_SERVED_BY)
+        self.assertEqual(max(served_by.items(), key=lambda item: item[1]), ("22" * 8, 34))
+        self.assertNotIn("00" * 8, served_by)
 
 
 class QoeTests(PageTestCase):

@@ -267,6 +267,14 @@ class AnswerTests(TrackerTestCase):
 
 
 class LeaseTests(TrackerTestCase):
+    def test_how_often_to_announce_is_passed_on_and_bounded(self) -> None:
+        heard: list[float] = []
+        self.tracker.hurried = heard.append
+        for told in (5.0, 0.001, 1e9, "5", None, True):
+            self.says({"v": 1, "leases": [GRANTED], "interval_s": told})
+            self.lease(want())
+        self.assertEqual(heard, [5.0, 1.0, 600.0])
+
     def test_a_want_says_what_and_how_much(self) -> None:
         self.says({"v": 1, "leases": [GRANTED]})
         self.lease(want())

@@ -129,6 +129,9 @@ class AnnounceTests(MessageCase):
         refused: tuple[object, ...] = (
             {f"{n:016x}": n for n in range(limits.MAX_SERVED_BY + 1)},
             {"ab": 1},
+            {"": 1},
+            {"ab" * 8: 1, "": 2},
+            {"ab" * 8 + "," + "cd" * 8: 1},
             {"AB" * 8: 1},
             {"ab" * 8: -1},
             {"ab" * 8: 1.5},
