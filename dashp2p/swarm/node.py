@@ -121,8 +121,7 @@ class Node:
         if delivery is None:
             delivery = Delivery(entry, now, deadline_s)
             self.state.deliveries[entry.position] = delivery
-            if self.sourcing.supplied(delivery) != delivery.full:
-                self.news.want(delivery)
+            self.news.want(delivery)
         delivery.deadline_s = min(delivery.deadline_s, deadline_s)
         if waiting:
             delivery.waiters += 1

@@ -8,6 +8,7 @@ askers swap. What turns up elsewhere in the meantime is pulled there and withdra
 
 from __future__ import annotations
 
+import math
 from hashlib import sha256
 
 from attrs import define, field, frozen
@@ -19,6 +20,8 @@ from dashp2p.swarm.neighbour import FULL_DISTANCE, Neighbour
 from dashp2p.swarm.state import State
 
 NEVER_MS = 0xFFFF_FFFF
+MIN_WITHIN_S = 0.5
+"""Files that are not played, and short segments, are to be here within this."""
 
 
 @frozen
@@ -148,24 +151,29 @@ class Sourcing:
 
     def _pull(self, delivery: Delivery, offers: list[Offer], now: float) -> None:
         entry = delivery.entry
-        holders: list[tuple[float, Neighbour, int]] = []
+        holders: list[tuple[Neighbour, int]] = []
         once = more = 0
         for offer in offers:
             blocks, neighbour = offer.holds, offer.neighbour
             more |= once & blocks
             once |= blocks
             if blocks and neighbour.peer_id not in delivery.spread_of:
-                holders.append((neighbour.queue_time_s(), neighbour, blocks))
+                holders.append((neighbour, blocks))
         if not holders:
             return
-        holders.sort(key=lambda item: item[0])
         spread = delivery.spread_blocks()
         open_blocks = delivery.missing & ~delivery.origin & ~(delivery.asked_blocks() & ~spread)
+        if not open_blocks:
+            return
         urgent = self.is_urgent(delivery, now)
-        for _, neighbour, blocks in holders:
+        enough_bps = math.inf if urgent else _enough_bps(delivery)
+        for neighbour, blocks in _in_order(holders, entry.block_size_bytes, urgent):
             available = blocks & open_blocks & ~delivery.spread_of.get(neighbour.peer_id, 0)
+            if enough_bps <= 0:
+                available &= once & ~more  # nobody else has them
             if not available:
                 continue
+            enough_bps -= neighbour.download.rate_bps
             room = neighbour.room_bytes(self.state.policy, entry.block_size_bytes)
             count = int(room // entry.block_size_bytes)
             if count <= 0:
@@ -277,6 +285,27 @@ class Sourcing:
                 urgent,
             )
         )
+
+
+def _in_order(
+    holders: list[tuple[Neighbour, int]], block_bytes: int, urgent: bool
+) -> list[tuple[Neighbour, int]]:
+    """Who is asked first: when urgent, who will have sent a block first; with slack, who has the
+    fewest segments. His uplink is of use to the fewest others, so the work is shared: else who came
+    first serves all who came later."""
+
+    def soonest(item: tuple[Neighbour, int]) -> float:
+        return (item[0].outstanding_bytes + block_bytes) / max(item[0].download.rate_bps, 1.0)
+
+    if urgent:
+        return sorted(holders, key=soonest)
+    return sorted(holders, key=lambda item: (item[0].whole.bit_count(), soonest(item)))
+
+
+def _enough_bps(delivery: Delivery) -> float:
+    """With slack, so much from all sources together: the rest within a quarter of its time."""
+    within_s = max(MIN_WITHIN_S, (delivery.entry.duration_s or 0.0) / 4)
+    return delivery.size_of(delivery.missing) * 8 / within_s
 
 
 def lowest(blocks: int, count: int) -> int:

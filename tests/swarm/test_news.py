@@ -42,6 +42,14 @@ class Telling(SynchronousTestCase):
         assert isinstance(getting, Getting)
         self.assertEqual(getting.news[0].distance, 1)
 
+    def test_a_wish_is_told_also_where_there_are_holders(self) -> None:
+        """Who else wants it decides whether two holders' uplinks need sparing, and who swaps."""
+        bench = Bench()
+        bench.join("holder", whole=0b10)
+        bench.join("a")
+        bench.want()
+        self.assertTrue(frames(bench, "a", Getting))
+
     def test_no_more_is_promised_than_the_source_promises(self) -> None:
         """Or it is taken back at once and promised again, at every event, by a whole crowd."""
         bench = Bench()

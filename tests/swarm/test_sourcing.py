@@ -26,13 +26,38 @@ class Pulling(SynchronousTestCase):
         bench = Bench(entry(blocks=40))
         for name in "abcd":
             bench.join(name, whole=0b10)
-        bench.want()
+        bench.want(slack_s=1.0)
         asks = bench.take(Ask)
         self.assertEqual({ask.peer_id for ask in asks}, {peer(name) for name in "abcd"})
         seen = 0
         for ask in asks:
             self.assertEqual(seen & ask.blocks, 0)
             seen |= ask.blocks
+
+    def test_with_slack_who_has_the_fewest_segments_is_asked_and_no_more_than_it_takes(
+        self,
+    ) -> None:
+        """Who came last is wanted by the fewest: else who came first serves all the others."""
+        bench = Bench(entry(blocks=40))
+        for name, whole in (("first", 0b111110), ("second", 0b1110), ("last", 0b10)):
+            bench.join(name, whole=whole)
+        bench.want(slack_s=10.0)
+        self.assertEqual([ask.peer_id for ask in bench.take(Ask)], [peer("last")])
+
+    def test_with_slack_more_are_asked_where_the_first_is_slow(self) -> None:
+        bench = Bench(entry(blocks=40))
+        for name, whole in (("first", 0b111110), ("second", 0b1110), ("last", 0b10)):
+            bench.join(name, whole=whole).download.rate_bps = 4e6
+        bench.want(slack_s=10.0)
+        asked = [ask.peer_id for ask in bench.take(Ask)]
+        self.assertEqual(asked, [peer("last"), peer("second")])
+
+    def test_when_urgent_who_will_have_sent_a_block_first_is_asked_first(self) -> None:
+        bench = Bench(entry(blocks=4))
+        for name, rate_bps in (("slow", 1e6), ("slower", 0.5e6), ("fast", 50e6)):
+            bench.join(name, whole=0b10).download.rate_bps = rate_bps
+        bench.want(slack_s=0.5)
+        self.assertEqual([ask.peer_id for ask in bench.take(Ask)], [peer("fast")])
 
     def test_a_neighbours_queue_is_never_seconds_deep(self) -> None:
         bench = Bench(entry(blocks=100))
