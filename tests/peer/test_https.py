@@ -26,6 +26,7 @@ from dashp2p.peer.tracker_client import TrackerClient, TrackerError
 
 HOST = "localhost"
 FILE = bytes(range(256)) * 1000
+WELCOME = b'{"v":1,"interval_s":30,"address":"127.0.0.1","peers":[],"swarm_peers":1}'
 reactor: Any = global_reactor
 
 
@@ -72,9 +73,9 @@ class _Answers(http.server.SimpleHTTPRequestHandler):
         )
         self.rfile.read(int(self.headers["Content-Length"]))
         moved = self.path.startswith("/moved")
-        self.send_response(307 if moved else 200)
+        self.send_response(303 if moved else 200)
         if moved:
-            self.send_header("Location", "/announce")
+            self.send_header("Location", "/dash/announce")
         self.send_header("Content-Length", "0" if moved else str(len(body)))
         self.end_headers()
         if not moved:
@@ -101,6 +102,7 @@ class HttpsTests(TestCase):
         self.folder = Path(self.mktemp())
         (self.folder / "root" / "dash").mkdir(parents=True)
         (self.folder / "root" / "dash" / "a.m4s").write_bytes(FILE)
+        (self.folder / "root" / "dash" / "announce").write_bytes(WELCOME)
         self.authority = Authority(self.folder, "ours")
 
     def serve(self, host: str = HOST) -> str:
@@ -161,4 +163,4 @@ class HttpsTests(TestCase):
 
     async def test_the_tracker_redirects_nobody(self) -> None:
         url, ca = self.serve(), self.authority.file
-        self.assertIn("307", await self.refused(self.announce(f"{url}/moved", ca), TrackerError))
+        self.assertIn("303", await self.refused(self.announce(f"{url}/moved", ca), TrackerError))

@@ -162,6 +162,28 @@ class CrowdTests(ProcessTestCase):
             self.assertNotIn("Traceback", peer.log.read_text())
 
 
+class UploadRateTests(ProcessTestCase):
+    def test_no_more_is_sent_over_tls_than_was_allowed(self) -> None:
+        rate_bytes_s = 4_000_000 / 8
+        origin, tracker = self.daemons.origin(self.film), self.daemons.tracker()
+        origin.wait_ready()
+        tracker.wait_ready()
+        one = self.daemons.peer(1, origin, tracker, "--upload-rate", "4Mbit")
+        one.wait_ready()
+        for path in MEDIA:
+            get(one, path)
+        two = self.daemons.peer(2, origin, tracker)
+        two.wait_ready()
+        wait_until("they know each other", lambda: two.stats()["neighbours"], PATIENCE_S)
+        origin.kill()
+        before, began = one.stats()["bytes"]["uploaded"], time.monotonic()
+        for path in MEDIA:
+            self.assertEqual(get(two, path), FILM.files[path])
+        took_s, sent = time.monotonic() - began, one.stats()["bytes"]["uploaded"] - before
+        self.assertGreater(sent, sum(len(FILM.files[path]) for path in MEDIA) - 1)
+        self.assertLess(sent, rate_bytes_s * (took_s + 0.2))
+
+
 class AdmissionTests(ProcessTestCase):
     def test_who_has_no_token_of_the_owner_plays_alone_and_is_told_why(self) -> None:
         token_file = self.daemons.folder / "token"
