@@ -1,11 +1,12 @@
 """Announces and leases that the tracker serves per CPU-second, with many live peers in state.
 
-    python benchmarks/tracker_announce.py [--peers 10000] [--swarms 1] [--announces 20000]
+    python benchmarks/tracker_announce.py [--peers 10000] [--announces 20000] [--unsigned]
 
 Starts the real daemon, its limits on, and speaks HTTP to it over loopback on 32 kept connections,
 one call on each at a time. CPU time is the daemon's own, user and system, as the kernel counts it,
-so that neither this client nor an idle moment adds to it. Each round prints one line; trust ratios
-of one run beside another on the same machine, not digits.
+so that neither this client nor an idle moment adds to it. Announces are signed and leases carry
+the ticket, as peers' do; --unsigned leaves both out, to see what they cost. Each round prints one
+line; trust ratios of one run beside another on the same machine, not digits.
 """
 
 from __future__ import annotations
@@ -18,10 +19,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from dashp2p.content.keys import peer_id, public_bytes
+from dashp2p.content.tickets import sign_announce
 
 ROOT = Path(__file__).resolve().parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -33,7 +41,7 @@ def identity(kind: str, number: int) -> str:
 
 CONNECTIONS = 32
 
-Call = tuple[str, dict[str, Any]]
+Call = tuple[str, dict[str, Any], Ed25519PrivateKey | None]
 
 
 class Connection:
@@ -44,10 +52,11 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = port
 
-    def send(self, path: str, fields: dict[str, Any]) -> None:
+    def send(self, path: str, fields: dict[str, Any], key: Ed25519PrivateKey | None) -> None:
         body = json.dumps(fields, separators=(",", ":")).encode()
+        signature = "" if key is None else f"Dashp2p-Signature: {sign_announce(key, body)}\r\n"
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{signature}"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self.socket.sendall(head.encode() + body)
@@ -74,7 +83,7 @@ class Connection:
 class Daemon:
     """The tracker as a process of its own."""
 
-    def __init__(self, peers: int) -> None:
+    def __init__(self, peers: int, folder: Path) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -89,6 +98,8 @@ class Daemon:
             str(peers),
             "--max-peers",
             str(max(peers, 1000)),
+            "--ticket-key",
+            str(folder / "ticket.key"),
         ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
@@ -124,14 +135,15 @@ def measured(
     what: str,
     calls: int,
     call: Callable[[int], Call],
+    told: Callable[[int, bytes], None] = lambda number, answer: None,
 ) -> None:
     cpu_s = daemon.cpu_s()
     for first in range(0, calls, len(connections)):
         used = connections[: calls - first]
         for number, connection in enumerate(used, first):
             connection.send(*call(number))
-        for connection in used:
-            connection.answer()
+        for number, connection in enumerate(used, first):
+            told(number, connection.answer())
     cpu_s = daemon.cpu_s() - cpu_s
     print(
         f"{what:28} {calls:7} calls {cpu_s:7.2f} CPU-s {calls / cpu_s:7.0f} per CPU-s "
@@ -145,22 +157,38 @@ def main() -> None:
     parser.add_argument("--swarms", type=int, default=1)
     parser.add_argument("--announces", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--unsigned", action="store_true")
     options = parser.parse_args()
-    peers = [identity("peer", number) for number in range(options.peers)]
+    peers = [
+        Ed25519PrivateKey.from_private_bytes(bytes.fromhex(identity("peer", number)))
+        for number in range(options.peers)
+    ]
     swarms = [identity("swarm", number) for number in range(options.swarms)]
-    daemon = Daemon(options.peers)
-    try:
-        run(daemon, options, peers, swarms)
-    finally:
-        daemon.stop()
+    with tempfile.TemporaryDirectory() as folder:
+        daemon = Daemon(options.peers, Path(folder))
+        try:
+            run(daemon, options, peers, swarms)
+        finally:
+            daemon.stop()
 
 
-def run(daemon: Daemon, options: argparse.Namespace, peers: list[str], swarms: list[str]) -> None:
+def run(
+    daemon: Daemon,
+    options: argparse.Namespace,
+    keys: list[Ed25519PrivateKey],
+    swarms: list[str],
+) -> None:
+    signed = not options.unsigned
+    public = [public_bytes(key) for key in keys]
+    peers = [peer_id(key).hex() for key in public]
+    tickets: dict[int, str] = {}
+    times_ms = count(1)
     connections = [daemon.connect() for _ in range(CONNECTIONS)]
     stats = {f"{name}_bytes": 123_456_789 for name in ("cache", "peers", "origin", "uploaded")}
 
     def announce(number: int, event: str = "update") -> Call:
         number %= len(peers)
+        proof = {"ticket_key": public[number].hex(), "signed_ms": next(times_ms)} if signed else {}
         return (
             "/announce",
             {
@@ -174,7 +202,9 @@ def run(daemon: Daemon, options: argparse.Namespace, peers: list[str], swarms: l
                 "upload_bps": 20_000_000,
                 "have": 12,
                 "stats": stats,
+                **proof,
             },
+            keys[number] if signed else None,
         )
 
     def first(number: int) -> Call:
@@ -200,10 +230,15 @@ def run(daemon: Daemon, options: argparse.Namespace, peers: list[str], swarms: l
                     }
                 ],
                 "done": [{"segment": max(0, segment - 1), "epoch": 0}],
+                **({"ticket": tickets[number]} if signed else {}),
             },
+            None,
         )
 
-    measured(daemon, connections, "first announces", len(peers), first)
+    def keep_ticket(number: int, answer: bytes) -> None:
+        tickets[number] = json.loads(answer)["ticket"]
+
+    measured(daemon, connections, "first announces", len(peers), first, keep_ticket)
     for _ in range(options.rounds):
         measured(daemon, connections, "announces", options.announces, announce)
         measured(daemon, connections, "leases: one want, one done", options.announces, lease)
