@@ -22,6 +22,8 @@ from dashp2p.lab.saved import UnreadableRunError
 from dashp2p.lab.scenario import Ablation, Player, Variant
 from dashp2p.lab.seeds import command as seeds
 from dashp2p.lab.selftest import selftest
+from dashp2p.lab.sim import check
+from dashp2p.lab.sim.__main__ import main as simulate
 from dashp2p.lab.soak import command as soak_command
 from dashp2p.lab.suite import Order, Suite
 from dashp2p.lab.terminal import print_findings, print_outcome
@@ -48,6 +50,8 @@ examples:
   python -m dashp2p.lab seeds 1000                 a thousand storms in memory, five minutes
   python -m dashp2p.lab crashes --times 200        kill -9 at 200 moments, what the cache keeps
   python -m dashp2p.lab soak --peers 50 --minutes 30   kills and freezes; does anything grow?
+  python -m dashp2p.lab simulate --row 2 --seeds 5  the same crowd on a virtual clock
+  python -m dashp2p.lab check RUN.JSON              a run beside its simulation
   python -m dashp2p.lab summary http://127.0.0.1:8001 http://127.0.0.1:8002
 """
 
@@ -58,7 +62,10 @@ REPORT_NAME = "report.html"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 all targets hold, 1 some don't, 2 it could not be run."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] == ["simulate"]:  # argparse would take --help and unknown options for itself
+        return simulate(given[1:])
+    options = _parser().parse_args(given)
     console = Console()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)  # a shell's background jobs ignore it otherwise
@@ -116,6 +123,21 @@ def _parser() -> argparse.ArgumentParser:
     film.add_argument("--film", type=Path, metavar="FILE", help="a video (default: a test film)")
     film.add_argument("--dash", type=Path, metavar="DIR", help="a folder made by ./segment.sh")
     run.add_argument("--no-selftest", action="store_true", help="don't test the lab first")
+
+    simulated = commands.add_parser(
+        "simulate", help="crowds on a virtual clock, also of a thousand peers", add_help=False
+    )
+    simulated.set_defaults(command=_simulate)
+    simulated.add_argument("rest", nargs=argparse.REMAINDER)
+
+    checked = commands.add_parser(
+        "check", help="compare runs with simulations: is the simulator to be believed?"
+    )
+    checked.set_defaults(command=_check)
+    checked.add_argument("runs", nargs="+", type=Path, metavar="RUN.JSON", help="with peers")
+    checked.add_argument(
+        "--seeds", type=_count, default=3, metavar="K", help="simulations of each (default 3)"
+    )
 
     test = commands.add_parser("selftest", help="does the lab slow traffic as a real path does?")
     test.set_defaults(command=_selftest)
@@ -247,6 +269,22 @@ def _selftest(options: argparse.Namespace, console: Console) -> int:
     findings = selftest()
     print_findings(console, findings)
     return 0 if all(finding.good for finding in findings) else 1
+
+
+def _simulate(options: argparse.Namespace, console: Console) -> int:
+    return simulate(options.rest)
+
+
+def _check(options: argparse.Namespace, console: Console) -> int:
+    good = True
+    for path in options.runs:
+        try:
+            title, found = check.check(path, options.seeds)
+        except (check.NotARunError, OSError) as error:
+            raise LabUnavailableError(str(error)) from error
+        console.print(check.table(title, found))
+        good = good and all(one.close is not False for one in found)
+    return 0 if good else 1
 
 
 def _page(options: argparse.Namespace, console: Console) -> int:

@@ -1,4 +1,4 @@
-"""python -m dashp2p.lab.sim: simulate crowds, print their figures, and say how to do it again."""
+"""python -m dashp2p.lab simulate: crowds on a virtual clock, and how to repeat them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from attrs import asdict, evolve
 from rich.console import Console
+from rich.progress import Progress, TaskID
 
 from dashp2p.coercers import byte_size
 from dashp2p.lab import rows
 from dashp2p.lab.scenario import Ablation, Churn, Ending, Scenario, Variant
 from dashp2p.lab.sim.figures import SimFigures, figures
-from dashp2p.lab.sim.film import LADDER_BPS
 from dashp2p.lab.sim.incoming import BrokenInvariantError
 from dashp2p.lab.sim.invariants import Invariants
 from dashp2p.lab.sim.report import table
-from dashp2p.lab.sim.simulation import Settings, Simulation
+from dashp2p.lab.sim.simulation import Settings, Simulation, ladder_of
 from dashp2p.swarm.policy import Policy
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    found = argparse.ArgumentParser(prog="python -m dashp2p.lab.sim", description=__doc__)
+    found = argparse.ArgumentParser(prog="python -m dashp2p.lab simulate", description=__doc__)
     add = found.add_argument
-    add("--row", default="1", help="a row of the table of figures, by number or name (1)")
+    add("--row", default="1", help="rows of the table of figures: number, name, range like 1-5 (1)")
     add("--seed", type=int, default=1, help="the first seed (1)")
     add("--seeds", type=int, default=1, help="how many seeds (1)")
     add("--peers", type=int, help="how many peers, instead of the row's")
@@ -52,9 +53,8 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
-def scenario_of(options: argparse.Namespace) -> Scenario:
+def scenario_of(options: argparse.Namespace, scenario: Scenario) -> Scenario:
     """The row, with what the options change. Raises ValueError."""
-    scenario = rows.find(options.row)[0]
     if options.peers is not None:
         scenario = evolve(scenario, peers=options.peers)
     if options.spacing is not None:
@@ -73,16 +73,13 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     return scenario
 
 
-def settings_of(options: argparse.Namespace, seed: int, variant: Variant) -> Settings:
+def settings_of(
+    options: argparse.Namespace, scenario: Scenario, seed: int, variant: Variant
+) -> Settings:
     """One run's. Raises ValueError."""
-    scenario = scenario_of(options)
-    ladder = scenario.ladder
+    rates = ladder_of(scenario)
     if options.ladder:
         rates = tuple(int(float(rate) * 1000) for rate in options.ladder.split(","))
-    elif ladder:
-        rates = tuple(int(rung.split(":")[1]) * 1000 for rung in ladder.split(","))
-    else:
-        rates = LADDER_BPS
     return Settings(
         scenario=scenario,
         seed=seed,
@@ -98,9 +95,10 @@ def settings_of(options: argparse.Namespace, seed: int, variant: Variant) -> Set
     )
 
 
-def run(settings: Settings, checks: bool) -> Simulation:
+def run(settings: Settings, checks: bool, progress: Callable[[float], None]) -> Simulation:
     """Simulate it. Raises BrokenInvariantError."""
     sim = Simulation(settings)
+    sim.progress = progress
     if checks:
         Invariants(sim).attach()
     sim.run()
@@ -112,31 +110,53 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(given)
     console = Console()
-    crowd = Variant.PLAIN if options.no_peers else Variant.PEERS
-    found: list[tuple[int, Variant, SimFigures]] = []
-    broken = False
+    documents: list[dict[str, object]] = []
+    good = True
     try:
-        for seed in range(options.seed, options.seed + options.seeds):
-            variants = (crowd,) if options.no_lone else (Variant.LONE, crowd)
-            for variant in variants:
-                sim = run(settings_of(options, seed, variant), not options.no_checks)
-                found.append((seed, variant, figures(sim)))
+        for row in rows.find(options.row):
+            scenario = scenario_of(options, row)
+            found, broken = _all_runs(options, scenario, console)
+            console.print(table(scenario, found))
+            good = good and not broken and not any(one.unfinished for _, _, one in found)
+            documents += [
+                {"row": row.name, "seed": s, "variant": v.value, **asdict(f)} for s, v, f in found
+            ]
     except ValueError as error:
         parser().error(str(error))
-    except BrokenInvariantError as error:
-        broken = True
-        console.print(f"[red]seed {seed}: {error}[/]", highlight=False)
-    console.print(table(scenario_of(options), found))
-    again = [*_without_seed(given), "--seed", "SEED"]
-    console.print(
-        f"again: python -m dashp2p.lab.sim {shlex.join(again)}", highlight=False, soft_wrap=True
-    )
+    again = shlex.join([*_without_seed(given), "--seed", "SEED"])
+    text = f"again: python -m dashp2p.lab simulate {again}"
+    console.print(text, highlight=False, soft_wrap=True)
     if options.json is not None:
-        runs = [{"seed": s, "variant": v.value, **asdict(f)} for s, v, f in found]
-        document = {"command": given, "broken": broken, "runs": runs}
+        document = {"command": given, "good": good, "runs": documents}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
-    unfinished = sum(one.unfinished for _, _, one in found)
-    return 1 if broken or unfinished else 0
+    return 0 if good else 1
+
+
+def _all_runs(
+    options: argparse.Namespace, scenario: Scenario, console: Console
+) -> tuple[list[tuple[int, Variant, SimFigures]], bool]:
+    """Every seed and variant of one scenario, and whether something broke that must hold."""
+    crowd = Variant.PLAIN if options.no_peers else Variant.PEERS
+    variants = (crowd,) if options.no_lone else (Variant.LONE, crowd)
+    found: list[tuple[int, Variant, SimFigures]] = []
+    with Progress(console=console, transient=True) as bar:
+        for seed in range(options.seed, options.seed + options.seeds):
+            for variant in variants:
+                task = bar.add_task(f"{scenario.title}: {variant.value}, seed {seed}", total=1.0)
+
+                def tell(share: float, task: TaskID = task) -> None:
+                    bar.update(task, completed=share)
+
+                settings = settings_of(options, scenario, seed, variant)
+                try:
+                    sim = run(settings, not options.no_checks, tell)
+                except BrokenInvariantError as error:
+                    console.print(f"[red]seed {seed}: {error}[/]", highlight=False)
+                    return found, True
+                finally:
+                    bar.remove_task(task)
+                found.append((seed, variant, figures(sim)))
+    return found, False
 
 
 def _size(text: str) -> int:

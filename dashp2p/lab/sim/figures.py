@@ -19,6 +19,10 @@ class SimFigures:
     distinct_bytes: int
     delivered_bytes: int
     copies: float | None
+    copies_on_wire: float | None
+    """With packet heads, as the lab counts at the origin's interface."""
+    peers_share: float | None
+    """Of the bytes that came to peers, those that neighbours sent."""
     copies_needed: float | None
     """What would have left it if nothing were fetched that a living peer had or was fetching."""
     offload: float | None
@@ -45,6 +49,12 @@ class SimFigures:
     simulated_s: float
     took_s: float
     steps: int
+    """Events of the virtual clock."""
+
+    @property
+    def steps_per_s(self) -> float:
+        """Events in a second of real time."""
+        return self.steps / self.took_s if self.took_s > 0 else 0.0
 
 
 def figures(sim: Simulation) -> SimFigures:
@@ -66,6 +76,8 @@ def figures(sim: Simulation) -> SimFigures:
         delivered_bytes=delivered,
         copies_needed=measure.share(egress - sum(sim.avoidable.values()), distinct),
         copies=measure.copies_per_segment(egress, distinct),
+        copies_on_wire=measure.copies_per_segment(sim.origin.host.uplink.wire_bytes, distinct),
+        peers_share=measure.share(sum(peer.tally.peers_bytes for peer in peers), media),
         offload=measure.offload(egress, delivered),
         offload_limit=measure.offload_limit(len(players)),
         startup_median_s=statistics.median(startups) if startups else None,
@@ -73,7 +85,9 @@ def figures(sim: Simulation) -> SimFigures:
         stalls=sum(player.stalls for player in players),
         stalled_s=sum(player.stalled_s for player in players),
         mean_bitrate_bps=statistics.mean(rates) if rates else None,
-        unfinished=sum(player.finished_at is None for player in stayed),
+        unfinished=0
+        if sim.settings.scenario.churn  # who comes late does not see the film's end
+        else sum(player.finished_at is None for player in stayed),
         failures=sum(player.failures for player in players),
         duplicate_share=measure.share(sum(p.tally.duplicate_bytes for p in peers), media),
         control_share=measure.share(sum(p.exchange.all_control_bytes() for p in peers), media),

@@ -35,7 +35,8 @@ LINES: tuple[tuple[str, Shown, str], ...] = (
     ("fairness of upload (Jain)", lambda f: f.upload_jain, ".2f"),
     ("simulated, s", lambda f: f.simulated_s, ".0f"),
     ("took, s", lambda f: f.took_s, ".1f"),
-    ("steps", lambda f: float(f.steps), ".0f"),
+    ("events", lambda f: float(f.steps), ".0f"),
+    ("events a second", lambda f: f.steps_per_s, ".0f"),
 )
 
 

@@ -62,6 +62,13 @@ class Settings:
     """How long after the film should be over a viewer may still stall."""
 
 
+def ladder_of(scenario: Scenario) -> tuple[int, ...]:
+    """The video rungs of a scenario in bits per second."""
+    if scenario.ladder is None:
+        return LADDER_BPS
+    return tuple(int(rung.split(":")[1]) * 1000 for rung in scenario.ladder.split(","))
+
+
 @define(eq=False)
 class Seat:
     """One visit: host, player, and (with peers) the peer between them. `left`: it is over."""
@@ -102,6 +109,8 @@ class Simulation:
     """Called after each step of each peer."""
     watch: Callable[[Simulation], None] | None = None
     """Called twenty times a second."""
+    progress: Callable[[float], None] | None = None
+    """Told the share of the longest time that has passed, each simulated second."""
 
     def __attrs_post_init__(self) -> None:
         settings = self.settings
@@ -257,6 +266,8 @@ class Simulation:
         began = time.perf_counter()
         if self.watch is not None:
             self.clock.post(0.0, self._watch)
+        if self.progress is not None:
+            self.clock.post(0.0, self._tell_progress)
         self.clock.run_until(self.ends_at, lambda: self.over)
         for seat in self.seats:
             if seat.player is not None:
@@ -267,3 +278,8 @@ class Simulation:
         assert self.watch is not None
         self.watch(self)
         self.clock.post(self.clock.now + 0.05, self._watch)
+
+    def _tell_progress(self) -> None:
+        assert self.progress is not None
+        self.progress(min(1.0, self.clock.now / self.ends_at))
+        self.clock.post(self.clock.now + 1.0, self._tell_progress)
