@@ -174,6 +174,37 @@ class RedTests(SynchronousTestCase):
         next(iter(peer.node.state.neighbours.values())).outstanding_bytes = 1 << 30
         self.assert_broken(peer, "are asked on one link")
 
+    def test_more_owed_on_a_link_than_may_be(self) -> None:
+        peer = self.break_in(0.05)
+        next(iter(peer.node.uplink.outlets.values())).owed_bytes = 1 << 30
+        self.assert_broken(peer, "are owed on one link")
+
+    def test_books_that_owe_less_than_nothing(self) -> None:
+        peer = self.break_in(0.05)
+        next(iter(peer.node.uplink.outlets.values())).owed_bytes = -1
+        self.assert_broken(peer, "are owed on one link")
+
+    def test_more_deliveries_at_once_than_may_be(self) -> None:
+        peer = self.break_in(0.05)
+        incoming = next(iter(peer.incoming.values()))
+        for position in range(100, 130):
+            peer.incoming[position] = incoming
+            peer.node.state.deliveries[position] = incoming.delivery
+        self.assert_broken(peer, "deliveries at once")
+
+    def test_blocks_that_are_asked_of_somebody_who_is_gone(self) -> None:
+        peer = self.break_in(0.05)
+        next(iter(peer.incoming.values())).delivery.asked[b"nobody"] = 1
+        self.assert_broken(peer, "asked of nobody")
+
+    def test_a_request_that_nothing_is_done_about(self) -> None:
+        self.run_until(0.02)
+        seat = next(seat for seat in self.sim.seats if seat.proxy and seat.proxy.open)
+        assert seat.peer is not None
+        seat.peer.incoming.clear()
+        error = self.assertRaises(BrokenInvariantError, self.checks.sweep, self.sim)
+        self.assertIn("not under way", str(error))
+
     def test_a_peer_never_sends_what_it_has_not_verified(self) -> None:
         self.run_until(0.0)
         for peer in self.sim.peers:

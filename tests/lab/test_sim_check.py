@@ -61,7 +61,13 @@ class CompareTests(SynchronousTestCase):
         self.assertFalse(settings.policy.leases)
 
     def test_what_is_no_run_with_peers_is_refused(self) -> None:
-        for wrong in (document(variant="lone"), document(scenario="none"), {"run": {}}, {"run": 1}):
+        wrongs: list[dict[str, Any]] = [
+            document(variant="lone"),
+            document(scenario="none"),
+            {"run": {}},
+            {"run": 1},
+        ]
+        for wrong in wrongs:
             self.assertRaises(NotARunError, settings_of, wrong, 1)
 
     def test_a_file_that_is_no_run_is_refused(self) -> None:
