@@ -189,6 +189,8 @@ def run(
     def announce(number: int, event: str = "update") -> Call:
         number %= len(peers)
         proof = {"ticket_key": public[number].hex(), "signed_ms": next(times_ms)} if signed else {}
+        if number in tickets:
+            proof["ticket"] = tickets[number]
         return (
             "/announce",
             {

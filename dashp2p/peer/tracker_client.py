@@ -138,6 +138,8 @@ class TrackerClient:
         if self._key is not None:
             self._signed_ms = max(self._signed_ms + 1, int(self._wall() * 1000))
             proof["signed_ms"] = self._signed_ms
+            if ticket := self.ticket():
+                proof["ticket"] = ticket.decode("ascii")
         return proof
 
     async def lease(self, swarm_id: bytes, call: CallTracker) -> list[Grant]:

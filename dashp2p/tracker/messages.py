@@ -61,6 +61,8 @@ class Announce:
     """Bytes received, by the first 16 hex digits of the neighbours' ids."""
     token: str | None = None
     """Of the content's owner."""
+    ticket: str | None = None
+    """That of the answer to its last announce, which spares checking the signature."""
     signed_ms: int = 0
     """The sender's clock, by which a repeated announce is told from a new one."""
 
@@ -126,6 +128,7 @@ def read_announce(body: bytes) -> Announce:
         ticket_key=None if ticket_key is None else hex_32(ticket_key, "ticket_key"),
         served_by=_served_by(fields),
         token=_jwt(fields, "token"),
+        ticket=_jwt(fields, "ticket"),
         signed_ms=integer(fields, "signed_ms", 0, limits.MAX_SIGNED_MS, 0),
     )
 

@@ -166,6 +166,18 @@ class ImpostorTests(TicketsTestCase):
         self.assertEqual(self.peer.send(body, signature).code, 200)
         self.refused(self.peer.send(body, signature, "198.51.100.66"), "older")
 
+    def test_who_shows_its_ticket_has_passed_until_the_next_is_due(self) -> None:
+        body = self.peer.body(ticket=self.peer.ticket)
+        self.assertEqual(self.peer.send(body, "00" * 64).code, 200)
+        self.refused(self.peer.send(body, "00" * 64), "older")
+        other = Caller(self.tracker, "other")
+        other.announce()
+        for wrong in (other.ticket, "a.b.c"):
+            self.refused(self.peer.send(self.peer.body(ticket=wrong), "00" * 64), "not signed")
+        self.tracker.clock.advance(TICKET_LIFE_S / 2 + 1)
+        body = self.peer.body(ticket=self.peer.ticket)
+        self.refused(self.peer.send(body, "00" * 64), "not signed")
+
     def test_nothing_is_leased_in_its_name(self) -> None:
         self.refused(self.peer.lease(None), "the ticket")
         other = Caller(self.tracker, "other")
