@@ -24,11 +24,20 @@ class News:
     flush_at: float | None = None
     _parts: dict[int, int] = field(factory=dict)
     """Blocks that came and were not announced, by segment."""
-    _urgent: set[int] = field(factory=set)
+    _wishes: dict[int, Delivery] = field(factory=dict)
+    """Deliveries of which neighbours have heard nothing yet, by segment."""
 
-    def want(self, delivery: Delivery) -> None:
-        """We want the segment and have no source for it yet."""
-        self._getting(delivery, NO_DISTANCE, 0)
+    def want(self, delivery: Delivery, now: float) -> None:
+        """We want the segment and have no source for it yet.
+
+        Usually there is one within moments, and to say that says the wish too: half the words of a
+        crowd's start are saved by waiting for it.
+        """
+        self._wishes[delivery.entry.position] = delivery
+        self._flush_by(now + self.state.policy.wish_delay_s)
+
+    def _flush_by(self, at: float) -> None:
+        self.flush_at = at if self.flush_at is None else min(self.flush_at, at)
 
     def getting(self, delivery: Delivery, distance: int, blocks: int) -> None:
         """These blocks are on their way. A distance that rises retracts the old word first."""
@@ -40,6 +49,7 @@ class News:
         self._getting(delivery, distance, blocks)
 
     def _getting(self, delivery: Delivery, distance: int, blocks: int) -> None:
+        self._wishes.pop(delivery.entry.position, None)
         delivery.distance = distance
         delivery.announced = blocks
         sent = WHOLE if blocks == delivery.full else blocks
@@ -55,12 +65,12 @@ class News:
         if rare:
             policy = self.state.policy
             urgent = delivery.deadline_s - now < policy.urgent_s
-            at = now + (policy.news_delay_s if urgent else policy.news_slack_delay_s)
-            self.flush_at = at if self.flush_at is None else min(self.flush_at, at)
+            self._flush_by(now + (policy.news_delay_s if urgent else policy.news_slack_delay_s))
 
     def whole(self, segment: int) -> None:
         """The segment is complete: everybody may ask for it."""
         self._parts.pop(segment, None)
+        self._wishes.pop(segment, None)
         self._tell_lacking(segment, Got((SegmentBlocks(segment, WHOLE),)))
 
     def evicted(self, segment: int) -> None:
@@ -71,6 +81,8 @@ class News:
     def given_up(self, delivery: Delivery) -> None:
         """What was on its way will not come, and what came is thrown away."""
         self._parts.pop(delivery.entry.position, None)
+        if self._wishes.pop(delivery.entry.position, None) is not None:
+            return
         self._tell_lacking(
             delivery.entry.position, Gone((SegmentBlocks(delivery.entry.position, WHOLE),))
         )
@@ -80,6 +92,8 @@ class News:
         if self.flush_at is None or now < self.flush_at:
             return
         self.flush_at = None
+        for delivery in list(self._wishes.values()):
+            self._getting(delivery, NO_DISTANCE, 0)
         parts, self._parts = self._parts, {}
         for peer_id, neighbour in self.state.neighbours.items():
             news = tuple(

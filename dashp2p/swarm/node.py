@@ -121,7 +121,7 @@ class Node:
         if delivery is None:
             delivery = Delivery(entry, now, deadline_s)
             self.state.deliveries[entry.position] = delivery
-            self.news.want(delivery)
+            self.news.want(delivery, now)
         delivery.deadline_s = min(delivery.deadline_s, deadline_s)
         if waiting:
             delivery.waiters += 1

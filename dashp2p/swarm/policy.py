@@ -28,6 +28,10 @@ class Policy:
     """How long blocks that arrived are gathered before neighbours are told of them."""
     news_slack_delay_s: float = 0.04
     """The same while the segment is not urgent: fewer and larger words cost less."""
+    wish_delay_s: float = 0.05
+    """How long a segment may have no source before neighbours are told that it is wanted."""
+    turn_blocks: int = 2
+    """While several wait for a segment, so many blocks go to one before the next has his turn."""
     withdraw_delay_s: float = 0.02
     """How long blocks that are had elsewhere are gathered before who spreads them is told."""
     hold_s: float = 0.3

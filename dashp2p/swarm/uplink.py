@@ -250,7 +250,7 @@ class Uplink:
             if owed.spread and self.state.policy.spreading:
                 available = self._spreadable(owed, available, now)
                 if self._rivals(outlet, owed.entry.position):
-                    limit = 1
+                    limit = min(limit, self.state.policy.turn_blocks)
             if available:
                 first = (available & -available).bit_length() - 1
                 run = available >> first

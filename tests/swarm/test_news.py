@@ -31,6 +31,34 @@ class Telling(SynchronousTestCase):
         [news] = getting.news
         self.assertEqual((news.epoch, news.distance, news.blocks), (5, 0, WHOLE))
 
+    def test_a_wish_is_said_when_no_source_comes_within_moments(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.want()
+        self.assertEqual(frames(bench, "a", Getting), [])
+        bench.now += bench.node.policy.wish_delay_s
+        [getting] = frames(bench, "a", Getting)
+        assert isinstance(getting, Getting)
+        self.assertEqual((getting.news[0].distance, getting.news[0].blocks), (255, 0))
+
+    def test_a_wish_with_a_source_is_said_once(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.join("leader")
+        bench.want()
+        bench.getting("leader")
+        self.assertEqual(len(frames(bench, "a", Getting)), 1)
+        bench.now += bench.node.policy.wish_delay_s
+        self.assertEqual(frames(bench, "a", Getting), [])
+
+    def test_who_gives_up_before_he_said_a_wish_says_nothing(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.want()
+        bench.node.stop_delivery(bench.entry, bench.now)
+        bench.now += bench.node.policy.wish_delay_s
+        self.assertEqual(frames(bench, "a", Getting) + frames(bench, "a", Gone), [])
+
     def test_a_follower_is_one_farther(self) -> None:
         bench = Bench()
         bench.join("leader")
