@@ -181,7 +181,8 @@ class Sourcing:
             if urgent:
                 chosen = lowest(available, count)
             else:
-                chosen = self._rarest(available, once & ~more, count)
+                chosen = self._rarest(available & ~spread, once & ~more, count)
+                chosen |= highest(available & spread, count - chosen.bit_count())
             if not chosen:
                 continue
             open_blocks &= ~chosen
@@ -318,6 +319,16 @@ def lowest(blocks: int, count: int) -> int:
     chosen = 0
     for _ in range(count):
         bit = blocks & -blocks
+        chosen |= bit
+        blocks ^= bit
+    return chosen
+
+
+def highest(blocks: int, count: int) -> int:
+    """The `count` highest members of a set, or all of them."""
+    chosen = 0
+    for _ in range(min(count, blocks.bit_count())):
+        bit = 1 << (blocks.bit_length() - 1)
         chosen |= bit
         blocks ^= bit
     return chosen

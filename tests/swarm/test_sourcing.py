@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.swarm.commands import Ask, CallTracker, Drop, Withdraw
 from dashp2p.swarm.policy import Policy
-from dashp2p.swarm.sourcing import leader_by_hash, lowest
+from dashp2p.swarm.sourcing import highest, leader_by_hash, lowest
 from dashp2p.wire.errors import Code
 from tests.swarm.support import BLOCK, Bench, entry, full, peer
 
@@ -241,6 +241,19 @@ class Spreading(SynchronousTestCase):
         bench.arrive(names[0], next(ask.blocks for ask in asks if ask.peer_id == peer("a")))
         self.assertIn(2, [ask.entry.position for ask in bench.take(Ask)])
 
+    def test_of_what_a_parent_will_send_too_the_last_is_pulled_elsewhere(self) -> None:
+        """He sends the first ones next: pulled elsewhere they would cross, and come twice."""
+        bench = Bench(entry(blocks=100))
+        bench.join("leader")
+        bench.want(slack_s=10.0)
+        bench.getting("leader")
+        bench.join("other").download.rate_bps = 1e6
+        bench.quiet()
+        bench.got("other", full(50))
+        bench.quiet()
+        asked = bench.node.state.deliveries[1].asked[peer("other")]
+        self.assertEqual(asked, full(50) & ~full(50 - asked.bit_count()))
+
     def test_two_that_wait_for_each_other_cannot_be(self) -> None:
         bench = Bench()
         bench.join("leader")
@@ -329,6 +342,11 @@ class Helpers(SynchronousTestCase):
         self.assertEqual(lowest(0b101100, 2), 0b1100)
         self.assertEqual(lowest(0b101100, 9), 0b101100)
         self.assertEqual(lowest(0b101100, 0), 0)
+
+    def test_highest_takes_the_highest(self) -> None:
+        self.assertEqual(highest(0b101101, 2), 0b101000)
+        self.assertEqual(highest(0b101101, 9), 0b101101)
+        self.assertEqual(highest(0b101101, 0), 0)
 
     def test_all_agree_on_who_leads_without_a_tracker(self) -> None:
         peers = [peer(name) for name in "abc"]
