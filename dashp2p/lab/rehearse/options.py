@@ -41,7 +41,8 @@ examples:
     python -m dashp2p.lab report room-1 room-2 -o rehearsal.html
 
   What the same crowd costs without peers, side by side in one report (mind the origin's line):
-    python -m dashp2p.lab rehearse --peers 10 --minutes 5 --without-peers --out plain ...
+    python -m dashp2p.lab rehearse --peers 10 --minutes 5 --out with ...
+    python -m dashp2p.lab rehearse --peers 10 --minutes 5 --out plain --without-peers ...
     python -m dashp2p.lab report with plain -o rehearsal.html
 
   Machines that can't reach each other can't help each other: peers connect to one another's
@@ -78,7 +79,13 @@ class Plan:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """See ABOUT and EXAMPLES."""
-    parser.add_argument("--peers", type=_coerced(integer(1, PEERS_MAX)), required=True, metavar="N")
+    parser.add_argument(
+        "--peers",
+        type=_coerced(integer(1, PEERS_MAX)),
+        required=True,
+        metavar="N",
+        help="how many viewers on this machine, each behind a peer of its own",
+    )
     parser.add_argument(
         "--minutes",
         type=_coerced(number(MINUTES_MIN, MINUTES_MAX)),
@@ -117,7 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_coerced(number(1, SECONDS_MAX)),
         default=12.0,
         metavar="S",
-        help="film in hand (12 s)",
+        help="seconds of film in hand (12)",
     )
     parser.add_argument("--at", type=_clock, metavar="HH:MM[:SS]", help="begin then, not now")
     parser.add_argument(

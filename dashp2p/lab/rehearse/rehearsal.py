@@ -14,7 +14,7 @@ from attrs import define, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dashp2p.content.interrupts import Interrupted, interruptible
+from dashp2p.content.interrupts import Interrupted, interruptible, uninterrupted
 from dashp2p.lab import measure, saved
 from dashp2p.lab.crowd_log import CrowdLog
 from dashp2p.lab.figures import PATIENCE_S, figures
@@ -122,15 +122,15 @@ def rehearse(plan: Plan, console: Console) -> int:
             watch.run()
         except Interrupted:
             console.print("Stopping; what was seen so far is reported.")
-        busy = load.share()
-        crowd.stop_viewers()
-        if plan.with_peers:
-            watch.look()
-        run = rehearsed(
-            plan, watch, crowd.reports(), crowd.cpu_s(), began_at, busy, crowd.last_words
-        )
-        progress.stop()
-        return conclude(plan, run, console)
+        with uninterrupted():
+            busy = load.share()
+            crowd.stop_viewers()
+            if plan.with_peers:
+                watch.look()
+            reports, said = crowd.reports(), crowd.last_words
+            run = rehearsed(plan, watch, reports, crowd.cpu_s(), began_at, busy, said)
+            progress.stop()
+            return conclude(plan, run, console)
 
 
 def _wait_for(plan: Plan, console: Console) -> None:
