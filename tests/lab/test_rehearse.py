@@ -162,6 +162,18 @@ class ResultTests(SynchronousTestCase):
         reports: dict[str, Any] = dict.fromkeys(("pc-01", "pc-02"), viewer_report())
         self.assertEqual(self.conclude({**reports, "pc-03": None}), 0)
 
+    def test_who_gave_up_at_once_is_counted_however_short_it_all_was(self) -> None:
+        self.watch.running_s = 3.0
+        failed = {**viewer_report(), "startup_ms": None, "error": "no answer", "segments": []}
+        self.assertEqual(self.conclude(dict.fromkeys(self.watch.came, failed)), 1)
+        self.assertIn("two viewers never saw a picture", self.said.getvalue())
+        self.assertIn("gave up: no answer", self.said.getvalue())
+
+    def test_a_rehearsal_in_which_nobody_was_seen_is_no_yes(self) -> None:
+        self.watch.running_s = 1.0
+        self.assertEqual(self.conclude(dict.fromkeys(self.watch.came, None)), 1)
+        self.assertNotIn("Yes", self.said.getvalue())
+
     def test_without_peers_all_comes_from_the_origin_and_stands_beside_them(self) -> None:
         reports = dict.fromkeys(self.watch.came, viewer_report())
         plain = rehearsed(evolve(self.plan, with_peers=False), self.watch, reports, {}, 1e9, 0.2)

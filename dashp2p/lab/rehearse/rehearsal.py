@@ -163,7 +163,7 @@ def rehearsed(
     came = {
         host: at_s
         for host, at_s in watch.came.items()
-        if watch.running_s - at_s >= PATIENCE_S or (reports.get(host) or {}).get("startup_ms")
+        if watch.running_s - at_s >= PATIENCE_S or _settled(reports.get(host) or {})
     }
     reports = {host: reports.get(host) for host in came}
     result = RunResult(
@@ -187,6 +187,11 @@ def rehearsed(
         presentation=watch.log.presentation,
     )
     return Saved(scenario, result, figures(scenario, result))
+
+
+def _settled(report: Mapping[str, Any]) -> bool:
+    """Whether it is known how a viewer fared, however short its time was."""
+    return report.get("startup_ms") is not None or bool(report.get("error"))
 
 
 def _notes(reports: Mapping[str, Any], last_words: Callable[[str], str]) -> Iterator[str]:

@@ -30,6 +30,8 @@ def _answer(experiment: Experiment) -> Sentence:
     troubles = _troubles(case)
     busy = max(one.machine_busy or 0.0 for one in case.figures)
     way = "" if case is experiment.crowd else " without peers"
+    if case.median("startup_median_s") is None:
+        troubles = troubles or ["no viewer saw a picture"]
     if not troubles:
         return Sentence(f"Yes: network and machines carried {viewers}{way}.", GOOD)
     if busy > BUSY and case.median("startup_median_s") is not None:
