@@ -44,6 +44,7 @@ class EvilPeer:
         self.key = Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest())
         self.session = Session()
         self.events: list[Event] = []
+        self._unseen: list[Event] = []
         self.closed = False
         plain = socket.create_connection((HOST, port), timeout=10.0)
         self.socket: socket.socket = tls_context(self.key).wrap_socket(plain) if tls else plain
@@ -89,6 +90,7 @@ class EvilPeer:
             except ProtocolError as error:
                 new += error.events
         self.events += new
+        self._unseen += new
         self._flush()
         return new
 
@@ -98,15 +100,16 @@ class EvilPeer:
             self.raw(parts)
 
     def wait_for(self, kind: type[Event], patience_s: float = 10.0) -> Event | None:
-        """The first such frame; None when the link ended instead, or nothing came."""
+        """The next such frame; None when the link ended instead, or nothing came."""
         until = time.monotonic() + patience_s
-        while time.monotonic() < until:
-            for event in self.listen():
+        while True:
+            while self._unseen:
+                event = self._unseen.pop(0)
                 if isinstance(event, kind):
                     return event
-            if self.closed:
+            if self.closed or time.monotonic() > until:
                 return None
-        return None
+            self.listen()
 
     def wait_closed(self, patience_s: float) -> bool:
         """Whether the other side ends the link in time."""
