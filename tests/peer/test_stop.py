@@ -93,7 +93,7 @@ class OrderTests(StopTestCase):
         self.assertTrue(response.read() == FILM.files[MEDIA[0]])
         self.assertEqual(peer.process.wait(PATIENCE_S), 0, peer.last_words())
 
-    def test_a_tracker_answers_to_the_end_that_it_stops(self) -> None:
+    def test_a_tracker_stops_with_status_zero(self) -> None:
         self.tracker.process.send_signal(signal.SIGTERM)
         self.assertEqual(self.tracker.process.wait(PATIENCE_S), 0)
 
