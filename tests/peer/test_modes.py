@@ -23,7 +23,10 @@ class ModeTests(SynchronousTestCase):
         film.mkdir()
         for name, data in FILM.files.items():
             (film / name).write_bytes(data)
-        self.origin, self.tracker = self.daemons.origin(film), self.daemons.tracker()
+        self.origin, self.tracker = (
+            self.daemons.origin(film),
+            self.daemons.tracker("--interval", "2s"),
+        )
         self.origin.wait_ready()
         self.tracker.wait_ready()
 
