@@ -207,3 +207,8 @@ class Daemons:
                 daemon.process.terminate()
         for daemon in self.started:
             daemon.stop()
+
+
+def without_pythonpath() -> dict[str, str]:
+    """This environment, but for what trial's workers are given to find their modules."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

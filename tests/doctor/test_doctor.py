@@ -23,7 +23,7 @@ from dashp2p.doctor.lab import INGRESS, NETEM
 from dashp2p.doctor.machine import Answer, Machine
 from dashp2p.doctor.report import as_lines, closing_line
 from tests.packaging.support import ROOT
-from tests.processes import Daemons
+from tests.processes import Daemons, without_pythonpath
 
 NOW_S = 1_800_000_000.0
 FILES = {f"/page/vendor/{name}" for name in checks.PAGE_LIBRARIES} | {"/dev/net/tun"}
@@ -311,6 +311,7 @@ class CommandTests(SynchronousTestCase):
         done = subprocess.run(
             [sys.executable, "-S", "-m", "dashp2p", "doctor", "--json"],
             cwd=ROOT,
+            env=without_pythonpath(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.packaging.dockerfile import Stage, Step, compose_command, read_dockerfile
 from tests.packaging.support import ROOT
-from tests.processes import Daemon, free_port
+from tests.processes import Daemon, free_port, without_pythonpath
 
 INSTALLED = "/opt/dashp2p"
 TIMEOUT_S = 240
@@ -263,6 +263,7 @@ class ComposeTests(SynchronousTestCase):
         done = subprocess.run(
             [compose, "--profile", "figures", "config"],
             cwd=ROOT,
+            env=without_pythonpath(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
