@@ -157,6 +157,14 @@ class Daemons:
         self.case.addCleanup(self.stop)
         self.folder = Path(scratch.name)
 
+    def lay(self, files: Mapping[str, bytes], name: str = "film") -> Path:
+        """Put a film's files into a folder of that name, and say where it is."""
+        folder = self.folder / name
+        folder.mkdir(parents=True)
+        for file_name, data in files.items():
+            (folder / file_name).write_bytes(data)
+        return folder
+
     def start(self, name: str, plugin: str, port: int, *arguments: str) -> Daemon:
         """`twistd PLUGIN --listen` on `port`; not waited for."""
         log = self.folder / f"{name}.log"

@@ -69,7 +69,7 @@ def _candidates() -> Iterator[str]:
     if found := shutil.which("ffmpeg"):
         yield found
     try:
-        import imageio_ffmpeg  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import imageio_ffmpeg
 
         yield imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError):

@@ -68,9 +68,9 @@ def integer(value: object, what: str, low: int, high: int) -> int:
 
 def number(value: object, what: str, low: float, high: float) -> float:
     """`value` as a float from `low` to `high` (so neither infinite nor NaN)."""
-    if type(value) not in (int, float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise IndexRefused(f"{what} is not a number")
-    result = float(value)  # type: ignore[arg-type]
+    result = float(value)
     if not low <= result <= high:
         raise IndexRefused(f"{what} is {result}, not from {low} to {high}")
     return result

@@ -120,7 +120,7 @@ class Machine:
     def imageio_ffmpeg(self) -> str | None:
         """The ffmpeg that a package of PyPI has brought."""
         try:
-            import imageio_ffmpeg  # type: ignore[import-not-found,import-untyped,unused-ignore]
+            import imageio_ffmpeg
 
             return str(imageio_ffmpeg.get_ffmpeg_exe())
         except (ImportError, RuntimeError):

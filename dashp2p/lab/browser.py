@@ -128,14 +128,15 @@ class Watch:
             self.segments[path] = record
 
     def report(self, name: str) -> dict[str, Any]:
-        started = self.started_at is not None and self.begun_at is not None
+        startup_ms: float | None = None
+        if self.started_at is not None and self.begun_at is not None:
+            startup_ms = (self.started_at - self.begun_at) * 1e3
+        playing = "starting" if startup_ms is None else "playing"
         return {
             "v": 1,
             "id": name,
-            "state": "ended" if self.ended else "playing" if started else "starting",
-            "startup_ms": (self.started_at - self.begun_at) * 1e3  # type: ignore[operator]
-            if started
-            else None,
+            "state": "ended" if self.ended else playing,
+            "startup_ms": startup_ms,
             "stalls": self.stalls,
             "stalled_ms": self.stalled_s * 1e3,
             "mean_bitrate_bps": self._mean_bitrate_bps(),

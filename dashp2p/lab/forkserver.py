@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -100,7 +101,8 @@ def _become(request: dict[str, Any]) -> NoReturn:
             netns.enter(request["namespace"])
         # It was a pipe when it was opened, so Python would keep its lines back.
         for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(line_buffering=True)
         sys.argv = [request["module"], *request["arguments"]]
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
         status = 0

@@ -12,10 +12,11 @@ import json
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from attrs import define, field
 from twisted.internet import task
+from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -248,7 +249,7 @@ def main(arguments: list[str] | None = None) -> None:
     listening = TCP4ServerEndpoint(reactor, options.port, interface="127.0.0.1").listen(factory)
 
     def ready(bound: IListeningPort) -> None:
-        _say({"port": bound.getHost().port})  # type: ignore[attr-defined]
+        _say({"port": cast(IPv4Address, bound.getHost()).port})
 
     def failed(failure: Failure) -> None:
         print(f"can't listen: {failure.getErrorMessage()}", file=sys.stderr)

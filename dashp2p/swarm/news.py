@@ -30,8 +30,8 @@ class News:
     def want(self, delivery: Delivery, now: float) -> None:
         """We want the segment and have no source for it yet.
 
-        Usually there is one within moments, and to say that says the wish too: half the words of a
-        crowd's start are saved by waiting for it.
+        Usually there is one within moments, and to say that says the wish too: of the words of a
+        crowd's start every seventh is saved by waiting for it.
         """
         self._wishes[delivery.entry.position] = delivery
         self._flush_by(now + self.state.policy.wish_delay_s)
@@ -81,8 +81,7 @@ class News:
     def given_up(self, delivery: Delivery) -> None:
         """What was on its way will not come, and what came is thrown away."""
         self._parts.pop(delivery.entry.position, None)
-        if self._wishes.pop(delivery.entry.position, None) is not None:
-            return
+        self._wishes.pop(delivery.entry.position, None)
         self._tell_lacking(
             delivery.entry.position, Gone((SegmentBlocks(delivery.entry.position, WHOLE),))
         )

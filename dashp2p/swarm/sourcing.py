@@ -72,9 +72,8 @@ class Sourcing:
     def held(self, delivery: Delivery) -> int:
         """The blocks that some neighbour has now."""
         blocks = 0
-        for neighbour in self.state.neighbours.values():
-            if self._may_ask(neighbour, delivery):
-                blocks |= neighbour.holds(delivery.entry)
+        for offer in self._offers(delivery):
+            blocks |= offer.holds
         return blocks
 
     def release(self, delivery: Delivery, peer_id: bytes, blocks: int, now: float) -> None:

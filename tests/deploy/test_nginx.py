@@ -69,10 +69,7 @@ class NginxTestCase(SynchronousTestCase):
         self.nginx_program = nginx
         self.daemons = Daemons(self)
         self.site = self.daemons.folder / "srv"
-        self.film = self.site / "dash"
-        self.film.mkdir(parents=True)
-        for name, data in FILM.files.items():
-            (self.film / name).write_bytes(data)
+        self.film = self.daemons.lay(FILM.files, "srv/dash")
         self.nginx = self.start_nginx()
 
     def start_nginx(self) -> Daemon:

@@ -79,10 +79,7 @@ class HostileTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.daemons = Daemons(self)
-        self.film = self.daemons.folder / "film"
-        self.film.mkdir()
-        for name, data in FILM.files.items():
-            (self.film / name).write_bytes(data)
+        self.film = self.daemons.lay(FILM.files)
 
     def origin(self) -> Daemon:
         """A true origin."""

@@ -19,10 +19,7 @@ PATIENT = "?CMCD=bl%3D20000%2Cdl%3D20000"
 class ModeTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.daemons = Daemons(self)
-        film = self.daemons.folder / "film"
-        film.mkdir()
-        for name, data in FILM.files.items():
-            (film / name).write_bytes(data)
+        film = self.daemons.lay(FILM.files)
         self.origin, self.tracker = (
             self.daemons.origin(film),
             self.daemons.tracker("--interval", "2s"),

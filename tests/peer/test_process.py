@@ -54,10 +54,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 class ProcessTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.daemons = Daemons(self)
-        self.film = self.daemons.folder / "film"
-        self.film.mkdir()
-        for name, data in FILM.files.items():
-            (self.film / name).write_bytes(data)
+        self.film = self.daemons.lay(FILM.files)
 
     def peer(self, name: str, origin_url: str, *arguments: str, port: int = 0) -> Daemon:
         """A peer without a tracker; its cache goes by its name."""

@@ -41,10 +41,7 @@ def status(daemon: Daemon, path: str) -> int:
 class StopTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.daemons = Daemons(self)
-        film = self.daemons.folder / "film"
-        film.mkdir()
-        for name, data in FILM.files.items():
-            (film / name).write_bytes(data)
+        film = self.daemons.lay(FILM.files)
         self.origin, self.tracker = self.daemons.origin(film), self.daemons.tracker()
         self.origin.wait_ready()
         self.tracker.wait_ready()

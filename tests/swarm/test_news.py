@@ -51,13 +51,16 @@ class Telling(SynchronousTestCase):
         bench.now += bench.node.policy.wish_delay_s
         self.assertEqual(frames(bench, "a", Getting), [])
 
-    def test_who_gives_up_before_he_said_a_wish_says_nothing(self) -> None:
+    def test_who_gives_up_before_he_said_a_wish_tells_whom_he_greeted_meanwhile(self) -> None:
         bench = Bench()
-        bench.join("a")
         bench.want()
+        bench.join("a")
+        self.assertEqual(len(frames(bench, "a", Getting)), 1)
         bench.node.stop_delivery(bench.entry, bench.now)
         bench.now += bench.node.policy.wish_delay_s
-        self.assertEqual(frames(bench, "a", Getting) + frames(bench, "a", Gone), [])
+        said = bench.node.take_commands(bench.now)
+        told = [type(one.frame) for one in said if isinstance(one, Tell)]
+        self.assertEqual(told, [Gone])
 
     def test_a_follower_is_one_farther(self) -> None:
         bench = Bench()

@@ -365,11 +365,7 @@ class TwoProcessesTests(SynchronousTestCase):
         self.assertNotIn("Traceback", other.log.read_text())
 
     def test_a_film_goes_on_through_a_killed_tracker_and_an_emptied_redis(self) -> None:
-        folder = self.daemons.folder / "film"
-        folder.mkdir()
-        for name, data in FILM.files.items():
-            (folder / name).write_bytes(data)
-        origin = self.daemons.origin(folder)
+        origin = self.daemons.origin(self.daemons.lay(FILM.files))
         origin.wait_ready()
         peers = [
             self.daemons.peer(number, origin, tracker)
