@@ -343,8 +343,9 @@ class Using(PlayerPageTestCase):
         self.assertEqual(tab.page.evaluate(outline), "solid")
         tab.page.keyboard.press("Enter")
         self.assertIs(tab.page.evaluate(f"{VIDEO}.muted"), False)
-        self.assertTrue(tab.page.locator("#unmute").is_hidden())
-        self.assertEqual(tab.page.evaluate("document.activeElement.id"), "video")
+        # The browser tells of the change of volume in its own time.
+        tab.until("taken away", lambda: tab.page.locator("#unmute").is_hidden())
+        tab.until("at the film", lambda: tab.page.evaluate("document.activeElement.id") == "video")
 
     def test_states_are_spoken_to_screen_readers(self) -> None:
         tab = self.playing()
