@@ -18,7 +18,7 @@ from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
 
 from dashp2p.content.entry import Entry, Kind
-from dashp2p.lab.scenario import Lie
+from dashp2p.lab.scenario import SQUAT_EVERY_S, SQUATTED_AT_ONCE, Lie
 from dashp2p.peer.link import Link
 from dashp2p.peer.neighbourhood import Neighbourhood
 from dashp2p.peer.service import PeerService, PeerSettings
@@ -30,9 +30,6 @@ from dashp2p.wire.frames import Data, Event, Fetching, Getting, Have, Reject, Re
 
 log = Logger()
 
-SQUAT_EVERY_S = 0.5
-SQUATTED_AT_ONCE = 16
-"""Segments asked for in one call; the tracker grants fewer."""
 DATA_BLOCKS = 16
 
 

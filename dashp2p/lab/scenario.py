@@ -50,6 +50,11 @@ class Lie(enum.Enum):
     """Answers nothing, takes every lease it can get, says that it is fetching, and never does."""
 
 
+SQUAT_EVERY_S = 0.5
+SQUATTED_AT_ONCE = 16
+"""Segments asked for in one call; the tracker grants fewer."""
+
+
 class Ablation(enum.Enum):
     """A mechanism that peers may be told to do without, to see what it is worth."""
 

@@ -8,7 +8,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.lab.loss import Loss
-from dashp2p.lab.scenario import Churn, Ending, Links, Scenario, Variant
+from dashp2p.lab.scenario import Churn, Ending, Lie, Links, Scenario, Variant
 from dashp2p.lab.sim.figures import SimFigures, figures
 from dashp2p.lab.sim.film import LADDER_BPS, make_film
 from dashp2p.lab.sim.incoming import BrokenInvariantError
@@ -69,9 +69,10 @@ class CrowdTests(SynchronousTestCase):
         self.see(evolve(QUICK, seed=8, origin_down_s=(2.0, 4.0)), copies=3.0)
 
     def test_liars_are_banned_and_nobody_plays_a_false_block(self) -> None:
-        sim, _ = self.see(evolve(QUICK, seed=9, liars=2), copies=4.0)
+        crowd = evolve(CROWD, liars=(Lie.FALSE, Lie.FALSE))
+        sim, _ = self.see(evolve(QUICK, seed=9, scenario=crowd), copies=4.0)
         banned = {peer_id for peer in sim.peers for peer_id in peer.exchange.banned}
-        liars = {peer.peer_id for peer in sim.peers if peer.lies}
+        liars = {peer.peer_id for peer in sim.liars}
         self.assertTrue(banned)
         self.assertLessEqual(banned, liars)
 

@@ -15,7 +15,7 @@ from rich.progress import Progress, TaskID
 
 from dashp2p.coercers import byte_size
 from dashp2p.lab import rows
-from dashp2p.lab.scenario import Ablation, Churn, Ending, Scenario, Variant
+from dashp2p.lab.scenario import Ablation, Churn, Ending, Lie, Scenario, Variant
 from dashp2p.lab.sim.figures import SimFigures, figures
 from dashp2p.lab.sim.incoming import BrokenInvariantError
 from dashp2p.lab.sim.invariants import Invariants
@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     add("--block-size", type=_size, default=16384, help="block size (16KiB)")
     add("--quantum", type=_size, help="largest piece on the network; larger is faster")
     add("--ablate", action="append", default=[], choices=[a.value for a in Ablation])
-    add("--liars", type=int, default=0, help="how many peers send false blocks")
+    add("--liars", help="peers that lie, beside the crowd: empty,silent,false,squat")
     add("--origin-down", type=float, nargs=2, metavar=("FROM", "TO"), help="the origin is away")
     add("--cold", action="store_true", help="daemons start with their players")
     add("--eager-hashes", action="store_true", help="answer with hashes before the first block")
@@ -61,6 +61,9 @@ def scenario_of(options: argparse.Namespace, scenario: Scenario) -> Scenario:
         scenario = evolve(scenario, spacing_s=options.spacing)
     if options.film is not None:
         scenario = evolve(scenario, film_s=options.film)
+    if options.liars is not None:
+        kinds_of_lie = filter(None, options.liars.split(","))
+        scenario = evolve(scenario, liars=tuple(Lie(lie) for lie in kinds_of_lie))
     if options.cold:
         scenario = evolve(scenario, cold=True)
     if options.stay is not None:
@@ -88,7 +91,6 @@ def settings_of(
         ladder_bps=rates,
         block_size_bytes=options.block_size,
         ramp_s=options.ramp,
-        liars=options.liars,
         origin_down_s=None if options.origin_down is None else tuple(options.origin_down),
         eager_hashes=options.eager_hashes,
         quantum_bytes=options.quantum or options.block_size,

@@ -41,6 +41,8 @@ class SimFigures:
     leases: int
     hedges: int
     rescues: int
+    liars_kept: int
+    """Links that honest peers have with liars at the end."""
     upload_jain: float | None
     fetched: dict[str, int]
     """From the origin, by reason."""
@@ -98,6 +100,12 @@ def figures(sim: Simulation) -> SimFigures:
         leases=counts.granted,
         hedges=sum(peer.tally.hedges for peer in peers),
         rescues=sum(peer.tally.rescues for peer in peers),
+        liars_kept=sum(
+            liar.peer_id in peer.exchange.links
+            for peer in peers
+            if peer.alive
+            for liar in sim.liars
+        ),
         upload_jain=measure.jain(
             [
                 peer.node.uplink.total_bytes / peer.host.uplink.rate_bps

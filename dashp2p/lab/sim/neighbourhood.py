@@ -8,7 +8,7 @@ from attrs import define
 
 from dashp2p.content.entry import Entry
 from dashp2p.lab.sim.fetches import HASH_BYTES
-from dashp2p.lab.sim.incoming import FALSE, TRUE, BrokenInvariantError, Incoming, size_of
+from dashp2p.lab.sim.incoming import TRUE, BrokenInvariantError, Incoming, size_of
 from dashp2p.lab.sim.link import Link
 from dashp2p.peer.limits import HASHES_LATE_S
 from dashp2p.swarm import commands as do
@@ -128,7 +128,7 @@ class Neighbourhood:
                 return
             hashes = bytes(HASH_BYTES * entry.block_count)
             link.send(Hashes(command.request_id, entry.position, hashes))
-        stand_in = (FALSE if self.peer.lies else TRUE) * command.count
+        stand_in = TRUE * command.count
         data = Data(command.request_id, entry.position, command.first, command.count, stand_in)
         link.send(data, size_of(entry, blocks))
 

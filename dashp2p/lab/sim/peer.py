@@ -13,6 +13,7 @@ from hashlib import sha256
 from attrs import define, field
 
 from dashp2p.content.entry import Entry
+from dashp2p.lab.scenario import Lie
 from dashp2p.lab.sim.arrivals import Arrivals
 from dashp2p.lab.sim.clock import Clock, Timer
 from dashp2p.lab.sim.exchange import Exchange, Listeners
@@ -20,6 +21,7 @@ from dashp2p.lab.sim.fetches import Fetches
 from dashp2p.lab.sim.film import Film
 from dashp2p.lab.sim.flow import Path
 from dashp2p.lab.sim.incoming import Incoming, Tally
+from dashp2p.lab.sim.liar import LyingNeighbourhood
 from dashp2p.lab.sim.neighbourhood import Neighbourhood
 from dashp2p.lab.sim.origin import HttpClient, Origin
 from dashp2p.lab.sim.pipes import Host, Wiring
@@ -49,8 +51,8 @@ class Peer:
     upload_limit_bps: float | None = None
     eager_hashes: bool = False
     """Answer with hashes as soon as they are asked for and known, not with the first block."""
-    lies: bool = False
-    """It sends false blocks."""
+    lie: Lie | None = None
+    """How it lets its neighbours down, if so."""
     public_key: bytes = field(init=False)
     peer_id: bytes = field(init=False)
     node: Node = field(init=False)
@@ -77,7 +79,10 @@ class Peer:
         self.public_key = sha256(f"key {self.number}".encode()).digest()
         self.peer_id = sha256(self.public_key).digest()
         self.node = Node(self.peer_id, self.entry_of, self.policy, self.rng, self.upload_limit_bps)
-        self.neighbourhood = Neighbourhood(self)
+        if self.lie is None:
+            self.neighbourhood = Neighbourhood(self)
+        else:
+            self.neighbourhood = LyingNeighbourhood(self, self.lie, self.rng)
         self.fetches = Fetches(self)
         self.arrivals = Arrivals(self)
         self.exchange = Exchange(

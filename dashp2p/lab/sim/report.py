@@ -31,6 +31,7 @@ LINES: tuple[tuple[str, Shown, str], ...] = (
     ("leases", lambda f: float(f.leases), ".0f"),
     ("takeovers", lambda f: float(f.takeovers), ".0f"),
     ("hedges", lambda f: float(f.hedges), ".0f"),
+    ("links kept with liars", lambda f: float(f.liars_kept), ".0f"),
     ("fetches without a lease", lambda f: float(f.rescues), ".0f"),
     ("fairness of upload (Jain)", lambda f: f.upload_jain, ".2f"),
     ("simulated, s", lambda f: f.simulated_s, ".0f"),

@@ -12,9 +12,11 @@ from dashp2p.content.entry import Entry
 from dashp2p.lab.scenario import (
     FAR_ROUND_TRIP_S,
     PEER_ROUND_TRIP_S,
+    Lie,
     Scenario,
     Variant,
     Visit,
+    host_name,
 )
 from dashp2p.lab.sim.clock import Clock
 from dashp2p.lab.sim.departures import Departures
@@ -22,6 +24,7 @@ from dashp2p.lab.sim.exchange import Listeners
 from dashp2p.lab.sim.film import LADDER_BPS, Film, make_film
 from dashp2p.lab.sim.flow import Path
 from dashp2p.lab.sim.incoming import size_of
+from dashp2p.lab.sim.liar import LyingNeighbourhood
 from dashp2p.lab.sim.membership import Membership
 from dashp2p.lab.sim.origin import HttpClient, Origin
 from dashp2p.lab.sim.peer import Peer
@@ -51,8 +54,6 @@ class Settings:
     quantum_bytes: int = 16 * 1024
     ramp_s: float = 0.0
     """The first crowd of a churn comes within so long, instead of all at once."""
-    liars: int = 0
-    """So many of the peers, the first to come, send false blocks."""
     origin_down_s: tuple[float, float] | None = None
     """The origin answers nobody between these times after the first viewer came."""
     eager_hashes: bool = False
@@ -89,6 +90,8 @@ class Simulation:
     settings: Settings
     clock: Clock = field(factory=Clock)
     seats: list[Seat] = field(factory=list)
+    liars: list[Peer] = field(factory=list)
+    """Peers without players that come before the crowd and let it down."""
     film: Film = field(init=False)
     path: Path = field(init=False)
     wiring: Wiring = field(init=False)
@@ -131,6 +134,9 @@ class Simulation:
         self.opens_at = 0.0 if scenario.cold else LEAD_S
         for number, visit in enumerate(scenario.visits(settings.variant, settings.seed), 1):
             self._seat(number, self._ramped(visit))
+        if settings.variant is Variant.PEERS:
+            for number, lie in enumerate(scenario.liars, len(self.seats) + 1):
+                self._plan_liar(number, lie)
         self._faults()
 
     def _time(self) -> float:
@@ -169,15 +175,37 @@ class Simulation:
     def _start_peer(self, seat: Seat, number: int) -> None:
         if seat.left:
             return
+        seat.peer, seat.membership = self._make_peer(number, seat.host, None)
+        seat.peer.on_fetch = self._count_fetch
+        seat.peer.after_step = self.after_step
+        seat.proxy = PeerProxy(seat.peer)
+        seat.membership.start()
+
+    def _plan_liar(self, number: int, lie: Lie) -> None:
+        links = self.settings.scenario.links
+        host = Host.make(
+            host_name(number), links.uplink_bps, links.downlink_bps, PEER_ROUND_TRIP_S / 4
+        )
+        self.wiring.peers.add(host.name)
+        self.clock.post(max(0.0, self.opens_at - LEAD_S), self._start_liar, number, host, lie)
+
+    def _start_liar(self, number: int, host: Host, lie: Lie) -> None:
+        peer, membership = self._make_peer(number, host, lie)
+        self.liars.append(peer)
+        membership.start()
+        if lie is Lie.SQUAT and isinstance(peer.neighbourhood, LyingNeighbourhood):
+            peer.neighbourhood.squat()
+
+    def _make_peer(self, number: int, host: Host, lie: Lie | None) -> tuple[Peer, Membership]:
         settings, seed = self.settings, self.settings.seed
         share = settings.upload_rate
-        limit_bps = None if share is None else share * seat.host.uplink.rate_bps
+        limit_bps = None if share is None else share * host.uplink.rate_bps
         peer_id_holder: list[TrackerClient] = []
         peer = Peer(
             number,
             self.film,
             self.path,
-            seat.host,
+            host,
             self.wiring,
             self.listeners,
             self.origin,
@@ -185,18 +213,13 @@ class Simulation:
             random.Random(f"peer {seed} {number}"),
             lambda call, answered: peer_id_holder[0].lease(call, answered),
             upload_limit_bps=limit_bps,
+            eager_hashes=settings.eager_hashes,
+            lie=lie,
         )
-        peer.lies = number <= settings.liars
-        peer.eager_hashes = settings.eager_hashes
-        peer.on_fetch = self._count_fetch
-        peer.after_step = self.after_step
-        client = TrackerClient(self.path, self.wiring, seat.host, self.tracker, peer.peer_id)
+        client = TrackerClient(self.path, self.wiring, host, self.tracker, peer.peer_id)
         peer_id_holder.append(client)
         uplink = 0 if limit_bps is None else int(limit_bps)
-        seat.peer = peer
-        seat.membership = Membership(peer, client, random.Random(f"member {seed} {number}"), uplink)
-        seat.proxy = PeerProxy(peer)
-        seat.membership.start()
+        return peer, Membership(peer, client, random.Random(f"member {seed} {number}"), uplink)
 
     def _start_player(self, seat: Seat) -> None:
         if seat.left or seat.proxy is None:
