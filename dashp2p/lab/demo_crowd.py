@@ -91,8 +91,9 @@ class Crowd:
 
     def start_viewer(self, peer: int) -> None:
         """Have a silent viewer play through a peer from now on."""
-        command = [sys.executable, "-m", _VIEWER, f"{self.options.peer_url(peer)}/dash/dash.mpd"]
-        command += ["--buffer", "12", "--cmcd", "--id", f"viewer-{peer}"]
+        url = self.options.peer_url(peer)
+        command = [sys.executable, "-m", _VIEWER, f"{url}/dash/dash.mpd", "--cmcd"]
+        command += ["--buffer", "12", "--id", f"viewer-{peer}", "--report-to", f"{url}/cmcd"]
         command += ["--json", str(self.report_of(peer))]
         with uninterrupted():
             self.viewers[peer] = self.programs.start(f"viewer-{peer}", command, clean_environment())

@@ -99,6 +99,14 @@ class Playback:
         """Seconds of play until a buffer runs dry or the film ends."""
         return min(min(self._ends.values()), self.duration_s) - self.position_s
 
+    @property
+    def bitrate_bps(self) -> int | None:
+        """Of what is on screen; None before there was a picture."""
+        if self.started_at is None:
+            return None
+        begun = (rate for start, _, rate in reversed(self._played) if start <= self.position_s)
+        return next(begun, None)
+
     def _seen(self) -> list[tuple[float, float]]:
         return [
             (min(end, self.position_s) - start, bitrate)

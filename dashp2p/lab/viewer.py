@@ -3,7 +3,8 @@
     python -m dashp2p.lab.viewer http://127.0.0.1:8001/dash/dash.mpd --json viewer.json
 
 It keeps --buffer seconds of each track, chooses rungs by throughput alone (dashp2p.lab.abr), and by
-default tells and heeds nothing: no CMCD, no CMSD. SIGTERM ends it early with its report written.
+default tells and heeds nothing: no CMCD, no CMSD, nothing posted. SIGTERM ends it early with its
+report written.
 Exit status: 0 played, 1 failed, 3 a byte differed from --verify-against.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
 from twisted.internet.task import LoopingCall, deferLater, react
 
 from dashp2p.content.mpd import Manifest, ManifestRepresentation, MpdRefused, read_mpd
@@ -27,6 +28,7 @@ from dashp2p.lab.abr import ThroughputAbr
 from dashp2p.lab.buffer_log import INTERVAL_S, BufferLog
 from dashp2p.lab.download import Download, Downloader, DownloadError
 from dashp2p.lab.playback import Playback
+from dashp2p.lab.player_events import Account, Reporter
 from dashp2p.lab.told import Teller, cmcd_query
 from dashp2p.lab.viewer_options import options
 
@@ -55,6 +57,8 @@ class Viewer:
     from_first_byte: bool = False
     """Measure throughput without the wait for the first byte, as dash.js does."""
     verify_against: Path | None = None
+    reporter: Reporter | None = None
+    """Told how it goes."""
     state: str = "starting"
     error: str | None = None
     false_bytes: bool = False
@@ -79,6 +83,8 @@ class Viewer:
     async def play(self) -> None:
         """Play the film. Raises PlayError."""
         self.begun_at = self.reactor.seconds()
+        if self.reporter is not None:
+            self.reporter.begin()
         got = await self._fetch(self._mpd, self._teller.manifest(), keep=True)
         try:
             manifest = read_mpd(got.data or b"")
@@ -95,7 +101,7 @@ class Viewer:
             self._audio_bps = min(item.bandwidth_bps for item in tracks["audio"])
         loops = [Deferred.fromCoroutine(self._load(name, tracks[name])) for name in tracks]
         together = gatherResults(loops, consumeErrors=True)
-        noting = LoopingCall(self._note_buffer)
+        noting = LoopingCall(self._note)
         noting.clock = self.reactor
         noting.start(INTERVAL_S)
         try:
@@ -108,11 +114,13 @@ class Viewer:
         finally:
             noting.stop()
 
-    def _note_buffer(self) -> None:
+    def _note(self) -> None:
         assert self.playback is not None
         now = self.reactor.seconds()
         self.playback.advance(now)
         self.buffer.note(now - self.begun_at, max(0.0, self.playback.dry_in_s))
+        if self.reporter is not None:
+            self.reporter.note(self.playback)
 
     def _tracks(self, manifest: Manifest) -> dict[str, list[ManifestRepresentation]]:
         tracks: dict[str, list[ManifestRepresentation]] = {}
@@ -243,6 +251,12 @@ class Viewer:
         """Close the connections."""
         return self._loader.close()
 
+    def leave(self) -> Deferred[None]:
+        """Say goodbye to who is told how it goes; fires soon."""
+        if self.reporter is None:
+            return succeed(None)
+        return self.reporter.end(self.state, self.playback)
+
     def report(self) -> dict[str, Any]:
         """How it went so far; see viewer_report."""
         return viewer_report.write(self)
@@ -270,10 +284,12 @@ async def _run(reactor: Any, given: argparse.Namespace) -> None:
         heeds=given.cmsd,
         from_first_byte=given.from_first_byte,
         verify_against=given.verify_against,
+        reporter=Reporter(reactor, given.report_to, Account(given.id)) if given.report_to else None,
     )
     playing = Deferred.fromCoroutine(viewer.play())
     timer = reactor.callLater(given.seconds, playing.cancel) if given.seconds else None
     reactor.addSystemEventTrigger("before", "shutdown", _write, viewer, given.json)
+    reactor.addSystemEventTrigger("before", "shutdown", viewer.leave)
     status = 0
     try:
         await playing

@@ -6,6 +6,8 @@ import argparse
 import re
 from pathlib import Path
 
+from dashp2p.coercers import http_url
+
 
 def options(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
@@ -21,6 +23,12 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--cmcd", action="store_true", help="tell the server what is needed when")
     parser.add_argument("--cmsd", action="store_true", help="heed what the server advises")
     parser.add_argument(
+        "--report-to",
+        type=_url,
+        metavar="URL",
+        help="post CMCD events there as it plays, e.g. http://127.0.0.1:8001/cmcd",
+    )
+    parser.add_argument(
         "--from-first-byte",
         action="store_true",
         help="measure throughput from the first byte on, as dash.js does, not from the request",
@@ -35,3 +43,10 @@ def _name(text: str) -> str:
     if not re.fullmatch(r"[\w.-]{1,64}", text, re.ASCII):
         raise argparse.ArgumentTypeError("up to 64 letters, digits and any of . _ -")
     return text
+
+
+def _url(text: str) -> str:
+    try:
+        return http_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

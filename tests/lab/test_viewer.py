@@ -16,9 +16,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from dashp2p.lab import download, viewer
+from dashp2p.lab.player_events import Account, Reporter
 from dashp2p.lab.viewer import PlayError, Viewer
 from dashp2p.lab.viewer_options import options
 from dashp2p.web.cmcd import Cmcd, cmcd_of
+from dashp2p.web.cmcd_events import PlayerEvent, parse_events
 from tests.processes import environment
 
 SEGMENT_S = 0.3
@@ -60,7 +62,15 @@ class FilmServer(Resource):
         self.files = files
         self.faults: dict[str, list[str]] = {}
         self.heard: list[tuple[str, Cmcd]] = []
+        self.reports: list[PlayerEvent] = []
         self.advice = ""
+
+    def render_POST(self, request: Request) -> bytes:
+        assert request.content is not None
+        assert request.getHeader("content-type") == "application/cmcd"
+        self.reports += parse_events(request.content.read().decode())
+        request.setResponseCode(204)
+        return b""
 
     def render_GET(self, request: Request) -> bytes | int:
         name = request.path.decode().rpartition("/")[2]
@@ -137,6 +147,22 @@ class ViewerTests(ServedTestCase):
         self.assertEqual(max(asked.values()), 1)
         self.assertEqual(sum(len(self.server.files[name]) for name in asked), report["bytes"])
         self.assertFalse(any(heard.present for _, heard in self.server.heard))
+        self.assertEqual(self.server.reports, [])
+
+    async def test_it_reports_how_it_goes_if_asked_to(self) -> None:
+        target = self.url.replace("/dash/dash.mpd", "/cmcd")
+        one = self.viewer(reporter=Reporter(reactor, target, Account("one")))
+        await one.play()
+        await one.leave()
+        states = [event.state for event in self.server.reports if event.event == "ps"]
+        self.assertEqual(states, ["starting", "playing", "ended"])
+        self.assertEqual({event.session_id for event in self.server.reports}, {"one"})
+
+    async def test_reports_that_nobody_takes_hold_nothing_up(self) -> None:
+        one = self.viewer(reporter=Reporter(reactor, "http://127.0.0.1:1/cmcd", Account("one")))
+        await one.play()
+        await one.leave()
+        self.assertEqual((one.report()["state"], one.report()["stalls"]), ("ended", 0))
 
     async def test_it_keeps_no_more_than_its_buffer(self) -> None:
         one = self.viewer()
@@ -261,6 +287,17 @@ class ProgramTests(ServedTestCase):
         self.assertEqual(report["id"], "me")
         self.assertEqual(report["state"], "stalled")
         self.assertEqual(report["stalls"], 1)
+        self.assertEqual(self.server.reports, [])
+
+    async def test_who_is_ended_says_goodbye(self) -> None:
+        self.server.faults = {"chunk_low_2.m4s": ["stuck"], "chunk_high_2.m4s": ["stuck"]}
+        target = self.url.replace("/dash/dash.mpd", "/cmcd")
+        process = self.start("--json", str(self.folder / "report.json"), "--report-to", target)
+        while "stalled" not in [event.state for event in self.server.reports]:
+            await deferLater(self.reactor, 0.02)
+        process.terminate()
+        self.assertEqual(await self.ended(process), (0, "", ""))
+        self.assertEqual(self.server.reports[-1].state, "quit")
 
     async def test_it_ends_after_the_seconds_given(self) -> None:
         self.server.faults = {"chunk_low_2.m4s": ["stuck"], "chunk_high_2.m4s": ["stuck"]}
@@ -292,9 +329,14 @@ class OptionTests(SynchronousTestCase):
     def test_the_defaults_are_a_plain_player(self) -> None:
         given = options(["http://x/dash.mpd"])
         self.assertEqual(given.buffer, 12.0)
-        self.assertFalse(given.cmcd or given.cmsd or given.from_first_byte)
+        self.assertFalse(given.cmcd or given.cmsd or given.from_first_byte or given.report_to)
 
     def test_a_name_that_cmcd_could_not_carry_is_refused(self) -> None:
         self.patch(sys, "stderr", open("/dev/null", "w"))  # noqa: SIM115
         self.addCleanup(sys.stderr.close)
         self.assertRaises(SystemExit, options, ["http://x/dash.mpd", "--id", 'a"b'])
+
+    def test_reports_go_to_a_url_of_the_web_and_nowhere_else(self) -> None:
+        self.patch(sys, "stderr", open("/dev/null", "w"))  # noqa: SIM115
+        self.addCleanup(sys.stderr.close)
+        self.assertRaises(SystemExit, options, ["http://x/dash.mpd", "--report-to", "file:///x"])

@@ -39,7 +39,8 @@ class RehearsalCrowd:
     programs: Programs
     peers: dict[str, Program] = field(factory=dict)
     viewers: dict[str, Program] = field(factory=dict)
-    _ports: dict[str, int] = field(factory=dict)
+    ports: dict[str, int] = field(factory=dict)
+    """Of each peer's HTTP face."""
     _begun_cpu_s: dict[str, float] = field(factory=dict)
 
     @property
@@ -50,7 +51,7 @@ class RehearsalCrowd:
         """Start them and wait until they know the film. Raises LabUnavailableError."""
         if not self.plan.with_peers:
             return
-        self._ports = dict(zip(self.hosts, free_ports(self.plan.peers), strict=True))
+        self.ports = dict(zip(self.hosts, free_ports(self.plan.peers), strict=True))
         for number, host in enumerate(self.hosts):
             self.peers[host] = self._start_peer(number, host)
         self._wait_until_ready()
@@ -61,7 +62,7 @@ class RehearsalCrowd:
         plan = self.plan
         port = 0 if plan.exchange_port is None else plan.exchange_port + number
         command = [sys.executable, "-m", "dashp2p.lab.daemon", "-n", "--pidfile=", "dashp2p-peer"]
-        command += ["--listen", f"tcp:{self._ports[host]}:interface=127.0.0.1"]
+        command += ["--listen", f"tcp:{self.ports[host]}:interface=127.0.0.1"]
         command += ["--exchange", f"tcp:{port}", "--cache", str(self.folder / f"cache-{host}")]
         command += ["--origin", plan.origin, "--tracker", plan.tracker]
         if plan.upload_bps is not None:
@@ -101,8 +102,9 @@ class RehearsalCrowd:
         command = [sys.executable, "-m", "dashp2p.lab.viewer", f"{base}/{_MPD}", "--id", host]
         command += ["--buffer", f"{plan.buffer_s:g}", "--json", str(self._report(host))]
         command += ["--seconds", f"{plan.seconds + _SPARE_S:g}"]
-        # Somebody else's origin or CDN may take a query for another file.
-        command += ["--cmcd"] if plan.with_peers else []
+        if plan.with_peers:
+            # Somebody else's origin or CDN may take a query for another file.
+            command += ["--cmcd", "--report-to", f"{self._url(host)}/cmcd"]
         with uninterrupted():
             self.viewers[host] = self.programs.start(f"viewer-{host}", command)
 
@@ -145,7 +147,7 @@ class RehearsalCrowd:
         }
 
     def _url(self, host: str) -> str:
-        return f"http://127.0.0.1:{self._ports[host]}"
+        return f"http://127.0.0.1:{self.ports[host]}"
 
     def _report(self, host: str) -> Path:
         return self.folder / f"viewer-{host}.json"
