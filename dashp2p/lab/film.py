@@ -38,6 +38,16 @@ class Film:
         rungs = self.index.representations
         return tuple(sorted(one.bandwidth_bps for one in rungs if one.media_type == "video"))
 
+    @property
+    def duration_s(self) -> float:
+        """To a tenth of a second."""
+        ends = [
+            entry.start_s + entry.duration_s
+            for entry in self.index.entries
+            if entry.start_s is not None and entry.duration_s is not None
+        ]
+        return round(max(ends, default=0.0), 1)
+
     def siblings(self, paths: Iterable[str]) -> set[str]:
         """All files of every representation that one of `paths` belongs to."""
         entries = self.index.entries
@@ -58,7 +68,7 @@ def from_folder(folder: Path) -> Film:
 
 
 def make(seconds: float, ladder: str | None = None, video: Path | None = None) -> Film:
-    """The film from the cache, or made now: a test film, or the beginning of `video`'s.
+    """The film from the cache, or made now: a test film of so many seconds, or all of `video`.
 
     Raises LabUnavailableError with what the tools said when that fails.
     """

@@ -86,8 +86,9 @@ class Suite:
 
     def _scenario(self, scenario: Scenario) -> Outcome:
         names = tuple(sorted(ablation.value for ablation in self.order.ablations))
-        outcome = Outcome(scenario, names)
         film = self._film(scenario)
+        scenario = self._as_long_as(film, scenario)
+        outcome = Outcome(scenario, names)
         for seed in self.order.seeds:
             for variant in self.order.variants:
                 found = self._one(scenario, variant, seed, film, outcome)
@@ -98,8 +99,16 @@ class Suite:
     def _film(self, scenario: Scenario) -> Film:
         if self.order.dash is not None:
             return films.from_folder(self.order.dash)
-        self.say(f"film of {scenario.film_s:g} s (made once, then kept)")
+        length = "your film" if self.order.video else f"film of {scenario.film_s:g} s"
+        self.say(f"{length} (cut once, then kept)")
         return films.make(scenario.film_s, scenario.ladder, self.order.video)
+
+    def _as_long_as(self, film: Film, scenario: Scenario) -> Scenario:
+        """With a film that somebody brought the scenario has that one's length; where viewers come
+        and go its length is the experiment's own."""
+        if scenario.churn is not None or (self.order.dash is None and self.order.video is None):
+            return scenario
+        return evolve(scenario, film_s=film.duration_s)
 
     def _one(
         self, scenario: Scenario, variant: Variant, seed: int, film: Film, outcome: Outcome
