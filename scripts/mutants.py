@@ -61,8 +61,8 @@ MUTANTS = (
     Mutant(
         "index signature",
         "dashp2p/content/signature.py",
-        "            Ed25519PublicKey.from_public_bytes(self.public_key).verify(",
-        "            (lambda *_: None)(",
+        "        if not _is_signed(self.public_key, self.signature, _SIGNED_PREFIX + index_raw):",
+        "        if False:",
         "tests.content.test_index tests.peer.test_presentation",
     ),
     Mutant(
@@ -78,6 +78,41 @@ MUTANTS = (
         "        elif expected != signature.public_key:",
         "        elif False:",
         "tests.peer.test_presentation",
+    ),
+    Mutant(
+        "the stamp of an index",
+        "dashp2p/content/signature.py",
+        "        if not _is_signed(self.public_key, self.stamp, self._stamped()):",
+        "        if False:",
+        "tests.content.test_index",
+    ),
+    Mutant(
+        "an older index",
+        "dashp2p/peer/newest.py",
+        "        if signature.issued_ms < seen.issued_ms or (",
+        "        if False and (",
+        "tests.peer.test_newest",
+    ),
+    Mutant(
+        "another index of the same moment",
+        "dashp2p/peer/newest.py",
+        "            signature.issued_ms == seen.issued_ms and not same",
+        "            False",
+        "tests.peer.test_newest",
+    ),
+    Mutant(
+        "the newest index is remembered",
+        "dashp2p/peer/newest.py",
+        "            write_atomically(self.file, json.dumps(seen).encode())",
+        "            pass",
+        "tests.peer.test_newest",
+    ),
+    Mutant(
+        "an expired index",
+        "dashp2p/peer/newest.py",
+        "        if ends_ms is not None and self.wall() * 1000 > ends_ms + EXPIRY_SKEW_S * 1000:",
+        "        if False:",
+        "tests.peer.test_newest",
     ),
     Mutant(
         "paths of the index",

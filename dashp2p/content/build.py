@@ -69,10 +69,11 @@ def build_index(
     key: Ed25519PrivateKey,
     issued_s: float,
     block_size_bytes: int = limits.BLOCK_SIZE_BYTES,
+    expires_s: float | None = None,
 ) -> BuiltIndex:
     """Write and sign an index.
 
-    `issued_s` is seconds since 1970, and the hashes of all files must have been made with
+    Times are seconds since 1970, and the hashes of all files must have been made with
     `block_size_bytes`. Raises IndexRefused when peers would refuse the result, so that what is
     out of bounds is found out when it is published.
     """
@@ -104,7 +105,13 @@ def build_index(
         ],
     }
     index_json = json.dumps(document, separators=(",", ":")).encode("ascii")
-    signature = IndexSignature.sign(index_json, presentation, key)
+    signature = IndexSignature.sign(
+        index_json,
+        presentation,
+        key,
+        round(issued_s * 1000),
+        None if expires_s is None else round(expires_s * 1000),
+    )
     return BuiltIndex(
         index_json=index_json,
         index_blocks=b"".join(file.hashes for file in files),

@@ -23,6 +23,8 @@ FILE_MAX_BLOCKS: Final = 4_096
 """Blocks of one file, so that all its hashes fit one frame between peers."""
 PATH_MAX_CHARS: Final = 255
 ID_MAX_CHARS: Final = 64
+TIME_MAX_MS: Final = 10**14
+"""A time in milliseconds since 1970: the year 5138."""
 CODECS_MAX_CHARS: Final = 255
 INTEGER_MAX_DIGITS: Final = 16
 """A JSON number longer than this is refused before it is converted (that costs quadratic time)."""

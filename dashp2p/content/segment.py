@@ -35,9 +35,11 @@ from dashp2p.content.progress import progress_bar
 from dashp2p.content.publish import (
     MPD_NAME,
     PublishRefused,
+    add_valid_days,
     describe,
     load_signing_key,
     publish,
+    valid_s,
 )
 from dashp2p.content.workspace import OutputRefused, replacement_of
 
@@ -174,7 +176,7 @@ def _cut(options: argparse.Namespace, console: Console) -> None:
         with progress_bar(console, title, source.duration_s) as progress:
             segment(ffmpeg, source, workspace.folder, ladder, options.preset, progress)
         now = datetime.datetime.now(datetime.timezone.utc).timestamp()
-        index = publish(workspace.folder, key, now)
+        index = publish(workspace.folder, key, now, valid_s(options), former=target)
         workspace.swap_in()
     console.print(describe(index), highlight=False, soft_wrap=True)
 
@@ -216,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"Ed25519 signing key, made on first use (default {signing_key_path()}; "
         "environment DASHP2P_SIGNING_KEY)",
     )
+    add_valid_days(parser)
     return parser
 
 

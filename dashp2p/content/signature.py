@@ -1,15 +1,22 @@
 """index.sig: the small side file that says which index is the origin's.
 
-`{"v":1, "presentation", "index_size", "index_digest", "public_key", "signature"}`; the signature is
-Ed25519 over b"dashp2p-index-v1\\n" and the exact bytes of index.json, so there is no canonical form
-to get wrong, and a signature of something else made with the same key can't be passed off as one.
+`{"v":1, "presentation", "index_size", "index_digest", "public_key", "signature", "issued_ms",
+"expires_ms", "stamp"}`; the signature is Ed25519 over b"dashp2p-index-v1\\n" and the exact bytes of
+index.json, so there is no canonical form to get wrong, and a signature of something else made with
+the same key can't be passed off as one.
+
+The stamp says when this index was published, and perhaps until when it counts (milliseconds since
+1970; without an end "expires_ms" is left out). It is Ed25519 over b"dashp2p-stamp-v1\\n" and, a
+line each in ASCII: presentation, index_size, index_digest, issued_ms, expires_ms (empty without).
+So an old index is told from a new one by this file alone, before anything is given up for it. Files
+of earlier versions have no stamp; they count as older than any that has one.
 """
 
 import json
 from hashlib import sha256
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -37,6 +44,8 @@ PUBLIC_KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 
 _SIGNED_PREFIX: Final = b"dashp2p-index-v1\n"
+_STAMP_PREFIX: Final = b"dashp2p-stamp-v1\n"
+_STAMP_FIELDS: Final = frozenset({"issued_ms", "expires_ms", "stamp"})
 _SWARM_PREFIX: Final = b"dashp2p-swarm-v1\n"
 
 
@@ -47,20 +56,27 @@ def swarm_id_of(public_key: bytes, presentation_id: str) -> bytes:
 
 @frozen
 class IndexSignature:
-    """What index.sig says. Only `verify` makes it more than a claim."""
+    """What index.sig says. Only `verify` makes it more than a claim of the index, but for its
+    times: they were checked against the stamp when it was read.
+
+    `issued_ms` is 0, and there is no end, where there is no stamp.
+    """
 
     presentation_id: str
     index_size_bytes: int
     index_digest: bytes
     public_key: bytes
     signature: bytes
+    issued_ms: int = 0
+    expires_ms: int | None = None
+    stamp: bytes = b""
 
     @classmethod
     def parse(cls, raw: bytes) -> "IndexSignature":
-        """Read index.sig. Raises IndexRefused."""
+        """Read index.sig, and check its stamp if it has one. Raises IndexRefused."""
         document = strict.parse_object(raw, SIGNATURE_NAME, limits.SIGNATURE_MAX_BYTES)
         strict.integer(document.get("v"), "the version of index.sig", VERSION, VERSION)
-        return cls(
+        parsed = cls(
             presentation_id=strict.lower_hex(
                 document.get("presentation"), "presentation", PRESENTATION_BYTES
             ).hex(),
@@ -71,23 +87,59 @@ class IndexSignature:
             public_key=strict.lower_hex(document.get("public_key"), "public_key", PUBLIC_KEY_BYTES),
             signature=strict.lower_hex(document.get("signature"), "signature", SIGNATURE_BYTES),
         )
+        if _STAMP_FIELDS.isdisjoint(document):
+            return parsed
+        issued, expires = document.get("issued_ms"), document.get("expires_ms")
+        stamped = evolve(
+            parsed,
+            issued_ms=strict.integer(issued, "issued_ms", 1, limits.TIME_MAX_MS),
+            expires_ms=None
+            if expires is None
+            else strict.integer(expires, "expires_ms", 1, limits.TIME_MAX_MS),
+            stamp=strict.lower_hex(document.get("stamp"), "stamp", SIGNATURE_BYTES),
+        )
+        stamped._verify_stamp()
+        return stamped
 
     @classmethod
     def sign(
-        cls, index_raw: bytes, presentation_id: str, key: Ed25519PrivateKey
+        cls,
+        index_raw: bytes,
+        presentation_id: str,
+        key: Ed25519PrivateKey,
+        issued_ms: int = 0,
+        expires_ms: int | None = None,
     ) -> "IndexSignature":
-        """Sign the exact bytes of an index.json."""
-        return cls(
+        """Sign the exact bytes of an index.json; with `issued_ms` stamp it, too."""
+        signed = cls(
             presentation_id=presentation_id,
             index_size_bytes=len(index_raw),
             index_digest=digest_of(hash_blocks(index_raw, limits.BLOCK_SIZE_BYTES)),
             public_key=public_bytes(key),
             signature=key.sign(_SIGNED_PREFIX + index_raw),
+            issued_ms=issued_ms,
+            expires_ms=expires_ms,
         )
+        return evolve(signed, stamp=key.sign(signed._stamped())) if issued_ms else signed
+
+    def _stamped(self) -> bytes:
+        """What the stamp is a signature of."""
+        lines = [
+            self.presentation_id,
+            str(self.index_size_bytes),
+            self.index_digest.hex(),
+            str(self.issued_ms),
+            "" if self.expires_ms is None else str(self.expires_ms),
+        ]
+        return _STAMP_PREFIX + "".join(f"{line}\n" for line in lines).encode("ascii")
+
+    def _verify_stamp(self) -> None:
+        if not _is_signed(self.public_key, self.stamp, self._stamped()):
+            raise IndexRefused(f"the stamp in {SIGNATURE_NAME} is not by the key that it names")
 
     def to_bytes(self) -> bytes:
         """The text of index.sig."""
-        document = {
+        document: dict[str, str | int] = {
             "v": VERSION,
             "presentation": self.presentation_id,
             "index_size": self.index_size_bytes,
@@ -95,6 +147,11 @@ class IndexSignature:
             "public_key": self.public_key.hex(),
             "signature": self.signature.hex(),
         }
+        if self.stamp:
+            document["issued_ms"] = self.issued_ms
+            if self.expires_ms is not None:
+                document["expires_ms"] = self.expires_ms
+            document["stamp"] = self.stamp.hex()
         return json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n"
 
     @property
@@ -128,9 +185,13 @@ class IndexSignature:
         """
         if not check_whole(self.index_entry(), index_raw):
             raise IndexRefused(f"{INDEX_NAME} is not the file that {SIGNATURE_NAME} describes")
-        try:
-            Ed25519PublicKey.from_public_bytes(self.public_key).verify(
-                self.signature, _SIGNED_PREFIX + index_raw
-            )
-        except (InvalidSignature, ValueError):
-            raise IndexRefused(f"{INDEX_NAME} is not signed by the key it names") from None
+        if not _is_signed(self.public_key, self.signature, _SIGNED_PREFIX + index_raw):
+            raise IndexRefused(f"{INDEX_NAME} is not signed by the key it names")
+
+
+def _is_signed(public_key: bytes, signature: bytes, signed: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, signed)
+    except (InvalidSignature, ValueError):
+        return False
+    return True

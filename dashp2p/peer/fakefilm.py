@@ -31,13 +31,15 @@ class MemoryFilm:
         rungs: int = 1,
         audio: bool = False,
         seed: int = 1,
+        issued_s: float = 1_700_000_000.0,
+        expires_s: float | None = None,
     ) -> MemoryFilm:
         """Noise, cut into segments of 4 s: chunk_0_1.m4s and so on, beside init_0.m4s and a MPD.
 
-        Films of one seed are signed with one key.
+        Films of one seed are signed with one key. Times are seconds since 1970.
         """
         rng = random.Random(seed)
-        key = Ed25519PrivateKey.from_private_bytes(rng.randbytes(32))
+        key = cls._key(rng)
         files = {"dash.mpd": b"<MPD/>" + rng.randbytes(3000)}
         tracks = [
             Representation(str(rung), "video", 1_000_000 * (rung + 1), "avc1", 640, 360)
@@ -56,11 +58,20 @@ class MemoryFilm:
                 media.append(FileFacts.of(path, files[path], 4.0 * (number - 1), 4.0))
             facts.append(RepresentationFacts(track, FileFacts.of(init, files[init]), media))
         manifest = FileFacts.of("dash.mpd", files["dash.mpd"])
-        built = build_index([manifest], facts, key, issued_s=1_700_000_000.0)
+        built = build_index([manifest], facts, key, issued_s, expires_s=expires_s)
         files[INDEX_NAME] = built.index_json
         files[BLOCKS_NAME] = built.index_blocks
         files[SIGNATURE_NAME] = built.signature.to_bytes()
         return cls(files, built.index, built.signature)
+
+    @classmethod
+    def key(cls, seed: int = 1) -> Ed25519PrivateKey:
+        """What signs the films of that seed."""
+        return cls._key(random.Random(seed))
+
+    @staticmethod
+    def _key(rng: random.Random) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(rng.randbytes(32))
 
     def entry(self, path: str) -> Entry:
         """The index's entry of a file. Raises KeyError."""

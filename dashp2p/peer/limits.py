@@ -62,6 +62,10 @@ INDEX_LOOK_S: Final = 60.0
 """How often a peer that shares looks whether another film has taken this one's place."""
 INDEX_SUSPECT_S: Final = 2.0
 """How soon it looks when the origin's files do not fit the index."""
+EXPIRY_SKEW_S: Final = 300.0
+"""By how much this machine's clock may be ahead before it calls an index expired that is not."""
+MAX_NEWEST: Final = 1024
+"""Origins whose newest index is remembered."""
 INDEX_WAIT_S: Final = 4.0
 """How long a player's request waits for the index before it is passed through."""
 MAX_PATH_CHARS: Final = 1024

@@ -6,19 +6,15 @@ folder). With no index at the origin the presentation is passed through, and not
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
-from pathlib import Path
 
-from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from dashp2p.content.atomic import write_atomically
 from dashp2p.content.index import SIGNATURE_NAME, Index, IndexRefused, IndexSignature, parse_index
-from dashp2p.content.signature import PUBLIC_KEY_BYTES
+from dashp2p.peer.known_keys import KnownKeys
 from dashp2p.peer.limits import (
     INDEX_LATE_S,
     INDEX_LOOK_S,
@@ -27,55 +23,13 @@ from dashp2p.peer.limits import (
     INDEX_SUSPECT_S,
     MAX_SIGNATURE_BYTES,
 )
+from dashp2p.peer.newest import NewestIndexes
 from dashp2p.peer.origin_client import OriginClient, OriginError
 
 log = Logger()
 
-MAX_KNOWN_KEYS = 1024
 ABSENT = frozenset({403, 404, 410})
 """The statuses of a file that is not there; buckets whose files nobody may list say 403."""
-
-
-@define(eq=False)
-class KnownKeys:
-    """Which key each origin, or each tracker, showed first (trust on first use)."""
-
-    file: Path | None
-    _keys: dict[str, bytes] = field(factory=dict)
-
-    def load(self) -> None:
-        """Read what earlier runs learned. A file that cannot be read counts as none."""
-        if self.file is None or not self.file.exists():
-            return
-        try:
-            keys = json.loads(self.file.read_text())
-            self._keys = {str(url): _public_key(key) for url, key in keys.items()}
-        except (OSError, ValueError, AttributeError, TypeError) as error:
-            log.warn("known keys cannot be read, and are learned anew: {why}", why=str(error))
-
-    def key_of(self, url: str) -> bytes | None:
-        """The key to expect of that one."""
-        return self._keys.get(url)
-
-    def learn(self, url: str, key: bytes) -> None:
-        """Remember the key of one seen for the first time."""
-        if len(self._keys) >= MAX_KNOWN_KEYS:
-            self._keys.pop(next(iter(self._keys)))
-        self._keys[url] = key
-        if self.file is None:
-            return
-        keys = {known: value.hex() for known, value in self._keys.items()}
-        try:
-            write_atomically(self.file, json.dumps(keys).encode())
-        except OSError as error:
-            log.warn("the key is not remembered: {why}", why=str(error))
-
-
-def _public_key(text: str) -> bytes:
-    key = bytes.fromhex(text)
-    if len(key) != PUBLIC_KEY_BYTES:
-        raise ValueError(f"a public key of {len(key)} bytes")
-    return key
 
 
 class Presentation:
@@ -85,7 +39,8 @@ class Presentation:
     to `take_index`. While they do not come, or are refused, the signature is asked for anew, and
     `signed` is called when it is another one: both may be in the middle of being replaced.
     Once the index is here the signature is looked at now and then: when another film has taken the
-    place of this one, `signed` is called again, and everything starts anew.
+    place of this one, `signed` is called again, and everything starts anew. One that is refused (by
+    another key, older than this one, expired) changes nothing then: the film that is here goes on.
     `mode` is one of starting, sharing, pass-through, no-origin.
     """
 
@@ -93,17 +48,21 @@ class Presentation:
         self,
         origin: OriginClient,
         known: KnownKeys,
+        newest: NewestIndexes,
         pinned: bytes | None,
         clock: IReactorTime,
         rng: random.Random,
     ) -> None:
         self.mode = "starting"
         self.message: str | None = None
+        self.refusal: str | None = None
+        """Why the index that the origin showed last is refused, as a sentence."""
         self.signature: IndexSignature | None = None
         self.index: Index | None = None
         self.indexed_at: float | None = None
         self._origin = origin
         self._known = known
+        self._newest = newest
         self._pinned = pinned
         self._clock = clock
         self._rng = rng
@@ -119,6 +78,7 @@ class Presentation:
         """Begin; `signed` hears of the signature."""
         self._signed = signed
         self._known.load()
+        self._newest.load()
         self._try()
 
     def stop(self) -> None:
@@ -170,21 +130,29 @@ class Presentation:
         try:
             signature = IndexSignature.parse(raw)
             self._check_key(signature)
+            self._newest.check(self._origin.base_url, signature)
         except IndexRefused as error:
             self._not_trusted(error)
         else:
+            if self.index is not None or signature != self.signature:
+                self.refusal = None
+            self._newest.learn(self._origin.base_url, signature)
             self._take_signature(signature)
 
     def _not_trusted(self, error: IndexRefused) -> None:
         if self.index is None:
             self._refuse(error)
             self._again()
-        else:
-            log.warn("the origin's new index is refused: {why}", why=str(error))
-            self._look_later()
+            return
+        refusal = f"The origin's index is refused: {error}. The film that is here goes on."
+        if refusal != self.refusal:
+            self.refusal = refusal
+            log.warn("{refusal}", refusal=refusal)
+        self._look_later()
 
     def _take_signature(self, signature: IndexSignature) -> None:
-        if self.index is not None and signature == self.signature:
+        if self.index is not None and self._is_held(signature):
+            self.signature = signature
             self._look_later()
             return
         if self.index is not None:
@@ -193,6 +161,14 @@ class Presentation:
             self.mode, self.message = "starting", None
             self._delay_s = INDEX_RETRY_S
         self._trust(signature)
+
+    def _is_held(self, signature: IndexSignature) -> bool:
+        """Whether it is of the very index that is here, though perhaps with a later stamp."""
+        held = self.signature
+        return held is not None and (held.swarm_id, held.index_digest) == (
+            signature.swarm_id,
+            signature.index_digest,
+        )
 
     def suspect(self) -> None:
         """The origin's files do not fit the index: look soon whether it has another one."""
@@ -235,7 +211,8 @@ class Presentation:
             self._settle("no-origin", f"The origin does not answer ({error}). Trying again.")
 
     def _refuse(self, error: IndexRefused) -> None:
-        self._settle("pass-through", f"The origin's index is refused: {error}. Nothing is shared.")
+        self.refusal = f"The origin's index is refused: {error}. Nothing is shared."
+        self._settle("pass-through", self.refusal)
 
     def _again(self) -> None:
         delay_s = self._delay_s * (0.75 + self._rng.random() / 2)
@@ -268,7 +245,7 @@ class Presentation:
             self._refuse(read)
             self._again()
             return None
-        self.index = read
+        self.index, self.refusal = read, None
         self._look_later()
         self.indexed_at = self._clock.seconds()
         self._settle("sharing", None)

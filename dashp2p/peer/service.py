@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from dashp2p.content.keys import peer_id as peer_id_of
 from dashp2p.peer.engine import Engine
 from dashp2p.peer.exchange import Exchange, tcp_endpoint
 from dashp2p.peer.incoming import Incoming
+from dashp2p.peer.known_keys import KnownKeys
 from dashp2p.peer.limits import (
     HANG_UP_S,
     INDEX_INLINE_BYTES,
@@ -44,10 +46,11 @@ from dashp2p.peer.limits import (
 )
 from dashp2p.peer.link_tls import LinkTls
 from dashp2p.peer.membership import Membership, local_address_towards
+from dashp2p.peer.newest import NewestIndexes
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.page import Page
 from dashp2p.peer.plain_agent import PlainAgent
-from dashp2p.peer.presentation import KnownKeys, Presentation, read_index
+from dashp2p.peer.presentation import Presentation, read_index
 from dashp2p.peer.proxy import DashResource
 from dashp2p.peer.sessions import Sessions
 from dashp2p.peer.stats import Stats
@@ -76,6 +79,7 @@ log = Logger()
 
 KEY_FILE = "peer.key"
 ORIGINS_FILE = "origins.json"
+NEWEST_FILE = "newest.json"
 TRACKERS_FILE = "trackers.json"
 SEGMENTS_FOLDER = "segments"
 FULL, DOWNLOAD_ONLY, OFF = MODES = ("full", "download-only", "off")
@@ -223,8 +227,9 @@ class PeerService(Service):
         self.engine.completed.append(self._completed)
         self.engine.mistrusted = lambda: self.presentation.suspect()
         origins = KnownKeys(settings.cache / ORIGINS_FILE)
+        newest = NewestIndexes(settings.cache / NEWEST_FILE, time.time)
         self.presentation = Presentation(
-            self.origin, origins, settings.origin_key, reactor, self._rng
+            self.origin, origins, newest, settings.origin_key, reactor, self._rng
         )
         self.presentation.late = self._index_is_late
         self.sessions = Sessions(self._policy)
@@ -297,6 +302,8 @@ class PeerService(Service):
             reasons.append("stopping")
         if self.presentation.mode in ("starting", "no-origin"):
             reasons.append(self.presentation.message or "the index is not here yet")
+        if self.presentation.refusal is not None:
+            reasons.append(self.presentation.refusal)
         degraded = None if self.store.segments is None else self.store.segments.degraded_reason
         if degraded is not None:
             reasons.append(f"the cache is not written to: {degraded}")

@@ -40,7 +40,7 @@ class Stats:
             "presentation": self._presentation_id(),
             "mode": self.presentation.mode,
             "share": self.share,
-            "message": self.presentation.message or self._refusal(),
+            "message": self._message(),
             "bytes": self._bytes(),
             "neighbours": self._neighbours(),
             "sessions": self._sessions(),
@@ -120,8 +120,9 @@ class Stats:
             "segments": self.engine.node.state.have.bit_count(),
         }
 
-    def _refusal(self) -> str | None:
-        return None if self.membership is None else self.membership.refusal
+    def _message(self) -> str | None:
+        of_tracker = None if self.membership is None else self.membership.refusal
+        return self.presentation.message or self.presentation.refusal or of_tracker
 
     def _tracker_reachable(self) -> bool | None:
         return None if self.membership is None else self.membership.reachable

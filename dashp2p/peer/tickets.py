@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from dashp2p.content.tickets import SKEW_S, TicketRefused, read_ticket
+from dashp2p.peer.known_keys import KnownKeys
 from dashp2p.peer.limits import TICKET_GRACE_S
-from dashp2p.peer.presentation import KnownKeys
 from dashp2p.peer.tracker_client import Announced
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Hello

@@ -175,6 +175,47 @@ class SignatureTests(SynchronousTestCase):
         promised = evolve(BUILT.signature, index_size_bytes=limits.INDEX_MAX_BYTES + 1)
         self.assertRaises(IndexRefused, IndexSignature.parse, promised.to_bytes())
 
+    def test_the_stamp_covers_all_that_it_names(self) -> None:
+        stamped = IndexSignature.sign(
+            BUILT.index_json, BUILT.index.presentation_id, KEY, 1_700_000_000_000, 1_800_000_000_000
+        )
+        self.assertEqual(IndexSignature.parse(stamped.to_bytes()), stamped)
+        other = Ed25519PrivateKey.from_private_bytes(bytes(32))
+        for changed in (
+            evolve(stamped, presentation_id="ab" * 16),
+            evolve(stamped, index_size_bytes=stamped.index_size_bytes + 1),
+            evolve(stamped, index_digest=bytes(32)),
+            evolve(stamped, public_key=public_bytes(other)),
+            evolve(stamped, issued_ms=stamped.issued_ms + 1),
+            evolve(stamped, expires_ms=None),
+            evolve(stamped, expires_ms=1_900_000_000_000),
+            evolve(stamped, stamp=stamped.signature),
+            evolve(stamped, stamp=bytes(64)),
+        ):
+            error = self.assertRaises(IndexRefused, IndexSignature.parse, changed.to_bytes())
+            self.assertIn("stamp", error.reason)
+
+    def test_times_are_believed_by_a_stamp_only(self) -> None:
+        value = json.loads(BUILT.signature.to_bytes())
+        for name in ("issued_ms", "stamp"):
+            lacking = {key: item for key, item in value.items() if key != name}
+            self.assertRaises(IndexRefused, IndexSignature.parse, json.dumps(lacking).encode())
+        unstamped = {key: item for key, item in value.items() if key not in ("issued_ms", "stamp")}
+        self.assertEqual(IndexSignature.parse(json.dumps(unstamped).encode()).issued_ms, 0)
+
+    def test_times_beyond_the_limit_are_refused(self) -> None:
+        for issued_ms, expires_ms in (
+            (limits.TIME_MAX_MS + 1, None),
+            (1, limits.TIME_MAX_MS + 1),
+            (1, 0),
+            (-1, None),
+        ):
+            signed = IndexSignature.sign(
+                BUILT.index_json, BUILT.index.presentation_id, KEY, issued_ms, expires_ms
+            )
+            error = self.assertRaises(IndexRefused, IndexSignature.parse, signed.to_bytes())
+            self.assertIn("_ms is", error.reason)
+
     def test_a_side_file_above_the_limit_is_refused(self) -> None:
         raw = BUILT.signature.to_bytes() + b" " * limits.SIGNATURE_MAX_BYTES
         self.assertRaises(IndexRefused, IndexSignature.parse, raw)

@@ -1,8 +1,10 @@
 import json
 import os
+import shutil
 from pathlib import Path
 from unittest import mock
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.content import limits, publish
@@ -90,6 +92,49 @@ class PublishTests(SynchronousTestCase):
         self.assertEqual(self.index.presentation_id, first)
         self.assertEqual(sum(name.startswith("index") for name in os.listdir(self.folder)), 3)
 
+    def signature(self) -> IndexSignature:
+        return IndexSignature.parse((self.folder / "index.sig").read_bytes())
+
+    def test_publishing_again_is_newer_and_leaves_the_same_films_index_as_it_is(self) -> None:
+        self.publish()
+        raw, first = (self.folder / "index.json").read_bytes(), self.signature()
+        publish.publish(self.folder, KEY, ISSUED_S + 100)
+        self.assertEqual((self.folder / "index.json").read_bytes(), raw)
+        self.assertEqual(self.signature().issued_ms, first.issued_ms + 100_000)
+
+    def test_it_is_newer_even_by_a_clock_that_was_set_back(self) -> None:
+        self.publish()
+        first = self.signature()
+        (self.folder / SEGMENTS[0]).write_bytes(b"changed")
+        publish.publish(self.folder, KEY, ISSUED_S - 1_000_000, valid_s=60.0)
+        again = self.signature()
+        self.assertNotEqual(again.presentation_id, first.presentation_id)
+        self.assertEqual(again.issued_ms, first.issued_ms + 1)
+        self.assertEqual(again.expires_ms, again.issued_ms + 60_000)
+
+    def test_it_is_newer_than_the_folder_whose_place_it_takes(self) -> None:
+        self.publish()
+        former, self.folder = self.folder, Path(self.mktemp())
+        shutil.copytree(former, self.folder)
+        for name in ("index.json", "index.blocks", "index.sig"):
+            (self.folder / name).unlink()
+        publish.publish(self.folder, KEY, ISSUED_S - 1, former=former)
+        self.assertEqual(self.signature().issued_ms, round(ISSUED_S * 1000) + 1)
+
+    def test_what_another_key_published_before_does_not_count(self) -> None:
+        other = Ed25519PrivateKey.from_private_bytes(bytes(32))
+        publish.publish(self.folder, other, ISSUED_S + 1_000_000)
+        self.publish()
+        self.assertEqual(self.signature().issued_ms, round(ISSUED_S * 1000))
+
+    def test_an_index_that_is_spoilt_is_written_anew(self) -> None:
+        self.publish()
+        raw = (self.folder / "index.json").read_bytes()
+        for spoilt in (b"", b"{", raw[:-1]):
+            (self.folder / "index.json").write_bytes(spoilt)
+            self.publish()
+            self.assertEqual((self.folder / "index.json").read_bytes(), raw)
+
     def test_a_folder_without_an_mpd_is_refused(self) -> None:
         (self.folder / "dash.mpd").unlink()
         self.refused("segment.sh")
@@ -135,6 +180,17 @@ class CommandTests(PublishTests):
         status, out, err = self.command("--key", str(key))
         self.assertEqual((status, err), (0, ""))
         self.assertIn(public_bytes(load_or_create_key(key)).hex(), out)
+
+    def test_the_command_takes_days(self) -> None:
+        status, _, _ = self.command("--key", str(Path(self.mktemp())), "--valid-days", "30")
+        signature = self.signature()
+        assert signature.expires_ms is not None
+        days = (signature.expires_ms - signature.issued_ms) / 86_400_000
+        self.assertEqual((status, days), (0, 30.0))
+
+    def test_days_that_are_none_are_refused(self) -> None:
+        for days in ("0", "-1", "x", "1.5", "36501", "9" * 9, "²"):
+            self.assertRaises(SystemExit, self.command, "--valid-days", days)
 
     def test_a_key_inside_the_published_folder_is_refused(self) -> None:
         status, _, err = self.command("--key", str(self.folder / "origin.key"))

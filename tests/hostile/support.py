@@ -130,6 +130,17 @@ class HostileTestCase(SynchronousTestCase):
         except OSError:
             return 0, b""
 
+    def readyz(self, peer: Daemon) -> str:
+        """What it answers, ready or not; nothing while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"{peer.url}/readyz", timeout=ANSWER_S) as answer:
+                return str(answer.read(), "utf-8")
+        except urllib.error.HTTPError as error:
+            with error:
+                return str(error.read(), "utf-8")
+        except OSError:
+            return ""
+
     def assert_plays(self, peer: Daemon, path: str = SEGMENT) -> None:
         """The player gets the true bytes."""
         code, body = self.play(peer, path)

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from typing import ClassVar
 
 from dashp2p.content.index import BLOCKS_NAME, SIGNATURE_NAME
 from dashp2p.content.signature import INDEX_NAME
-from tests.hostile.support import FILM, OTHER_FILM, HostileTestCase, QuietHandler
-from tests.processes import HOST, wait_until
+from dashp2p.testing import MemoryFilm
+from dashp2p.wire.errors import Code
+from dashp2p.wire.frames import Data, Request
+from tests.hostile.evil_peer import EvilPeer
+from tests.hostile.support import FILM, OTHER_FILM, SEGMENT, HostileTestCase, QuietHandler
+from tests.processes import HOST, Daemon, wait_until
 
+ISSUED_S = 1_700_000_000.0
+RECUT = MemoryFilm.make(segment_bytes=290_000, issued_s=ISSUED_S + 60)
+EXPIRED_FILM = MemoryFilm.make(segment_bytes=300_000, issued_s=ISSUED_S, expires_s=ISSUED_S + 60)
+YESTERDAY = MemoryFilm.make(segments=4, segment_bytes=300_000, issued_s=ISSUED_S - 86_400)
+"""The same film and swarm; another index."""
 PROOF = (INDEX_NAME, BLOCKS_NAME, SIGNATURE_NAME)
 ENDLESS_S = 4.0
 LEARNED_S = 15.0
@@ -113,6 +123,74 @@ class EvilOriginTests(HostileTestCase):
         wait_until("it says so", lambda: "refused" in again.log.read_text(), LEARNED_S)
         self.assertEqual(again.stats()["mode"], "pass-through")
 
+    def test_an_older_index_is_refused_and_the_film_goes_on(self) -> None:
+        """Outcome: refused within a look or two, told on /readyz; not shared after a restart."""
+
+        class Yesterday(_Origin):
+            spoil = _Origin._range
+
+        Yesterday.files = dict(RECUT.files)
+        origin_url = f"{self.server(Yesterday).url}/dash"
+        peer = self.victim(origin_url)
+        code, body = self.play(peer, "chunk_0_2.m4s")
+        self.assertTrue((code, body) == (200, RECUT.files["chunk_0_2.m4s"]))
+        Yesterday.files = dict(FILM.files)
+        # Files that do not fit the index make it look at once.
+        self.play(peer, "chunk_0_3.m4s")
+        wait_until("/readyz says so", lambda: "older" in self.readyz(peer), LEARNED_S)
+        stats = peer.stats()
+        self.assertEqual(stats["mode"], "sharing")
+        self.assertEqual(stats["presentation"], RECUT.index.presentation_id)
+        code, body = self.play(peer, "chunk_0_2.m4s")
+        self.assertTrue((code, body) == (200, RECUT.files["chunk_0_2.m4s"]))
+        self.assertEqual(peer.stop(), 0)
+        again = self.victim(origin_url, ready=False)
+        wait_until("/readyz says so", lambda: "older" in self.readyz(again), LEARNED_S)
+        self.assertEqual(again.stats()["mode"], "pass-through")
+
+    def test_an_expired_index_is_refused(self) -> None:
+        """Outcome: passed through, not shared; told on /readyz."""
+
+        class Expired(_Origin):
+            spoil = _Origin._range
+            files: ClassVar[dict[str, bytes]] = EXPIRED_FILM.files
+
+        peer = self.victim(f"{self.server(Expired).url}/dash", ready=False)
+        wait_until("/readyz says so", lambda: "expired" in self.readyz(peer), LEARNED_S)
+        self.assertEqual(peer.stats()["mode"], "pass-through")
+        code, body = self.play(peer)
+        self.assertTrue((code, body) == (200, EXPIRED_FILM.files[SEGMENT]))
+
+    def test_a_neighbour_that_replays_yesterdays_index_is_banned(self) -> None:
+        """Outcome: cut within 5 s; the true index is learned all the same."""
+        slow = threading.Event()
+        self.addCleanup(slow.set)
+
+        class Slow(_Origin):
+            spoil = _Origin._range
+
+            def answer(self) -> None:
+                if self.path.endswith(INDEX_NAME):
+                    slow.wait(LEARNED_S)
+                _Origin.answer(self)
+
+        peer = self.victim(f"{self.server(Slow).url}/dash", ready=False)
+        entry = FILM.signature.index_entry()
+        wait_until("it knows the swarm", lambda: peer_knows(peer), LEARNED_S)
+        evil = EvilPeer(self.exchange_port)
+        self.addCleanup(evil.hang_up)
+        evil.greet(FILM.signature.swarm_id, 1, len(FILM.index.entries))
+        request = evil.wait_for(Request)
+        assert isinstance(request, Request), "it did not ask its neighbour for the index"
+        self.assertEqual(request.segment, 0)
+        replayed = YESTERDAY.files[INDEX_NAME][: entry.block_length(0)]
+        evil.send(Data(request.request_id, 0, 0, 1, replayed))
+        self.assertTrue(evil.wait_closed(5.0))
+        self.assertIn(Code.INTEGRITY, evil.codes)
+        slow.set()
+        peer.wait_ready()
+        self.assert_plays(peer)
+
     def test_a_film_of_one_key_with_the_index_of_another_film_is_not_shared(self) -> None:
         class Mixed(_Origin):
             files: ClassVar[dict[str, bytes]] = {
@@ -181,6 +259,14 @@ class EvilTrackerTests(HostileTestCase):
                     time.sleep(1.0)
 
         self.play_with(Noise)
+
+
+def peer_knows(peer: Daemon) -> bool:
+    """Whether it has read the signature, and so takes links."""
+    try:
+        return peer.stats()["presentation"] is not None
+    except OSError:
+        return False
 
 
 _WELCOME = {"v": 1, "interval_s": 1, "ttl_s": 2, "address": "x", "peers": [], "swarm_peers": 99}

@@ -8,8 +8,10 @@ from twisted.internet.interfaces import IAddress
 from twisted.web.resource import Resource
 
 from dashp2p.content.signature import INDEX_NAME
+from dashp2p.peer.known_keys import KnownKeys
 from dashp2p.peer.limits import PLAYER_STALLED_S
-from dashp2p.peer.presentation import KnownKeys, Presentation
+from dashp2p.peer.newest import NewestIndexes
+from dashp2p.peer.presentation import Presentation
 from dashp2p.peer.proxy import DashResource
 from dashp2p.peer.sessions import Sessions
 from dashp2p.swarm.advice import Advice
@@ -35,7 +37,12 @@ class Proxy:
         self.sessions = Sessions(policy)
         self.advice = Advice()
         self.presentation = Presentation(
-            peer.origin, KnownKeys(None), None, swarm.clock, random.Random(7)
+            peer.origin,
+            KnownKeys(None),
+            NewestIndexes(None, swarm.clock.seconds),
+            None,
+            swarm.clock,
+            random.Random(7),
         )
         root = Resource()
         root.putChild(

@@ -23,8 +23,8 @@ from twisted.trial.unittest import TestCase
 
 from dashp2p.content.tickets import TICKET_LIFE_S, sign_ticket
 from dashp2p.peer.exchange import Exchange, tcp_endpoint
+from dashp2p.peer.known_keys import KnownKeys
 from dashp2p.peer.link_tls import LinkTls, certificate_of
-from dashp2p.peer.presentation import KnownKeys
 from dashp2p.peer.tickets import Tickets
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Error, Have, Hello

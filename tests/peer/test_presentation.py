@@ -18,13 +18,16 @@ from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer.fakefilm import MemoryFilm
 from dashp2p.peer.fakenet import advance
 from dashp2p.peer.fakeweb import MemoryOrigin, MemoryWeb, memory_client
+from dashp2p.peer.known_keys import MAX_KNOWN_KEYS, KnownKeys
 from dashp2p.peer.limits import INDEX_LATE_S, INDEX_RETRY_MAX_S, INDEX_RETRY_S
+from dashp2p.peer.newest import NewestIndexes
 from dashp2p.peer.origin_client import OriginClient
-from dashp2p.peer.presentation import MAX_KNOWN_KEYS, KnownKeys, Presentation
+from dashp2p.peer.presentation import Presentation
 
 FILM = MemoryFilm.make(segments=1, segment_bytes=20_000)
 OTHER = MemoryFilm.make(segments=1, segment_bytes=20_000, seed=2)  # another key, too
 URL = "http://origin.test/dash"
+LATER_S = 1_700_000_060.0
 STRANGE_KEY = public_bytes(Ed25519PrivateKey.from_private_bytes(b"s" * 32))
 
 
@@ -37,6 +40,7 @@ class PresentationTestCase(SynchronousTestCase):
         self.file = Path(self.mktemp()) / "origins.json"
         self.file.parent.mkdir(parents=True)
         self.made: list[Presentation] = []
+        self.wall_s = 1_700_000_000.0
 
     def tearDown(self) -> None:
         for presentation in self.made:
@@ -44,12 +48,16 @@ class PresentationTestCase(SynchronousTestCase):
         advance(self.clock, 60.0)
         self.assertEqual(self.clock.getDelayedCalls(), [], "it goes on after the end")
 
+    def wall(self) -> float:
+        return self.wall_s
+
     def presentation(self, pinned: bytes | None = None, kept: bool = True) -> Presentation:
         web = MemoryWeb()
         web.sites["origin.test"] = self.origin
         client = OriginClient(memory_client(web), self.clock, URL)
         known = KnownKeys(self.file if kept else None)
-        made = Presentation(client, known, pinned, self.clock, random.Random(5))
+        newest = NewestIndexes(self.file.with_name("newest.json") if kept else None, self.wall)
+        made = Presentation(client, known, newest, pinned, self.clock, random.Random(5))
         self.made.append(made)
         return made
 
@@ -288,7 +296,7 @@ class LateIndexTests(PresentationTestCase):
 
     def test_another_signature_is_told(self) -> None:
         presentation = self.started(FILM.signature.public_key, seconds=1.0)
-        key_of_film = MemoryFilm.make(segments=2, segment_bytes=20_000)
+        key_of_film = MemoryFilm.make(segments=2, segment_bytes=20_000, issued_s=LATER_S)
         self.assertEqual(key_of_film.signature.public_key, FILM.signature.public_key)
         self.origin.files = dict(key_of_film.files)
         advance(self.clock, INDEX_LATE_S + 1)

@@ -38,7 +38,8 @@ from dashp2p.web.listener import StartRefused
 from tests.web.support import Answer, Connection, code_under
 
 FILM = MemoryFilm.make(segments=2)
-RECUT = MemoryFilm.make(segments=3)
+LATER_S = 1_700_000_060.0
+RECUT = MemoryFilm.make(segments=3, issued_s=LATER_S)
 SEGMENT = "chunk_0_1.m4s"
 DATA = FILM.files[SEGMENT]
 REAL_HTTP_CLIENT = service_module.http_client
@@ -132,6 +133,9 @@ class ServiceTestCase(SynchronousTestCase):
             self.advance(0.05)
             connection.transport.take_all()
         return Answer(connection.transport.taken)
+
+    def ask_json(self, service: PeerService, path: str) -> Any:
+        return json.loads(self.ask(service, path).body)
 
     def ready(self, service: PeerService) -> int:
         return self.ask(service, "/readyz", 0.1).code
@@ -354,6 +358,7 @@ class ReplacedIndexTests(ServiceTestCase):
     def test_when_both_fit_again_it_shares(self) -> None:
         for tracker_url in (None, f"http://{TRACKER}"):
             with self.subTest(tracker_url=tracker_url):
+                self.cache = Path(self.mktemp()).absolute()
                 service = self.start(seconds=INDEX_LATE_S + 2, tracker_url=tracker_url)
                 self.origin.files[SIGNATURE_NAME] = RECUT.files[SIGNATURE_NAME]
                 self.advance(60.0)
@@ -390,6 +395,7 @@ class ReplacedFilmTests(ServiceTestCase):
     def test_it_is_noticed_in_a_minute_or_so(self) -> None:
         for tracker_url in (None, f"http://{TRACKER}"):
             with self.subTest(tracker_url=tracker_url):
+                self.cache = Path(self.mktemp()).absolute()
                 self.origin.files = dict(FILM.files)
                 service = self.start(tracker_url=tracker_url)
                 self.ask(service, f"/dash/{SEGMENT}")
@@ -403,7 +409,7 @@ class ReplacedFilmTests(ServiceTestCase):
 
     def test_it_is_noticed_at_once_when_files_do_not_fit(self) -> None:
         service = self.start()
-        other = MemoryFilm.make(segments=2, segment_bytes=150_000)
+        other = MemoryFilm.make(segments=2, segment_bytes=150_000, issued_s=LATER_S)
         self.origin.files = dict(other.files)
         self.ask(service, "/dash/chunk_0_2.m4s", 4.0)
         self.advance(3.0)
@@ -424,7 +430,7 @@ class ReplacedFilmTests(ServiceTestCase):
     def test_nothing_of_the_old_film_is_told_by_position(self) -> None:
         service = self.start()
         self.ask(service, f"/dash/{SEGMENT}")
-        other = MemoryFilm.make(segments=2, segment_bytes=150_000)
+        other = MemoryFilm.make(segments=2, segment_bytes=150_000, issued_s=LATER_S)
         self.origin.files = dict(other.files)
         self.advance(INDEX_LOOK_S * 1.25 + 2)
         self.assertEqual(service.presentation.index, other.index)
@@ -447,6 +453,38 @@ class ReplacedFilmTests(ServiceTestCase):
         self.advance(INDEX_LOOK_S * 1.25 + 2)
         self.assertEqual(service.presentation.index, FILM.index)
         self.assertEqual(service.presentation.mode, "sharing")
+
+    def test_an_older_film_is_refused_told_and_this_one_goes_on(self) -> None:
+        self.origin.files = dict(RECUT.files)
+        service = self.start()
+        self.ask(service, f"/dash/{SEGMENT}")
+        self.origin.files = dict(FILM.files)
+        self.advance(INDEX_LOOK_S * 1.25 + 2)
+        self.assertEqual(service.presentation.index, RECUT.index)
+        self.assertEqual(self.ask(service, f"/dash/{SEGMENT}").body, RECUT.files[SEGMENT])
+        answer = self.ask(service, "/readyz", 0.1)
+        self.assertEqual(answer.code, 503)
+        self.assertIn(b"it is older", answer.body)
+        self.assertIn("it is older", self.ask_json(service, "/stats")["message"])
+        self.origin.files = dict(RECUT.files)
+        self.advance(INDEX_LOOK_S * 1.25 + 2)
+        self.assertEqual(self.ready(service), 200)
+
+    def test_nor_is_it_shared_after_a_restart(self) -> None:
+        self.origin.files = dict(RECUT.files)
+        self.stop(self.start())
+        self.origin.files = dict(FILM.files)
+        service = self.start()
+        self.assertEqual(service.presentation.mode, "pass-through")
+        self.assertIsNone(service.presentation.index)
+        self.assertEqual(self.ready(service), 503)
+
+    def test_one_published_anew_in_the_same_folder_is_taken(self) -> None:
+        self.origin.files = dict(RECUT.files)
+        self.stop(self.start())
+        again = MemoryFilm.make(segments=2, issued_s=LATER_S + 60.0)
+        self.origin.files = dict(again.files)
+        self.assertEqual(self.start().presentation.index, again.index)
 
 
 class CacheTests(ServiceTestCase):

@@ -12,8 +12,8 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.content.tickets import SKEW_S, TICKET_LIFE_S, sign_ticket, sign_token
+from dashp2p.peer.known_keys import KnownKeys
 from dashp2p.peer.limits import TICKET_GRACE_S
-from dashp2p.peer.presentation import KnownKeys
 from dashp2p.peer.tickets import Tickets
 from dashp2p.peer.tracker_client import Announced
 from dashp2p.wire.errors import Code

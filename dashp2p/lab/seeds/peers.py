@@ -12,8 +12,10 @@ from twisted.python.failure import Failure
 from dashp2p.content.entry import Entry
 from dashp2p.content.index import IndexSignature
 from dashp2p.peer.incoming import Incoming
+from dashp2p.peer.known_keys import KnownKeys
 from dashp2p.peer.membership import Membership
-from dashp2p.peer.presentation import KnownKeys, Presentation
+from dashp2p.peer.newest import NewestIndexes
+from dashp2p.peer.presentation import Presentation
 from dashp2p.store.errors import StoreError
 from dashp2p.store.fakedisk import FakeDisk
 from dashp2p.swarm.policy import Policy
@@ -45,7 +47,12 @@ class StormPeer(MemoryPeer):
         engine.mistrusted = lambda: self.presentation.suspect()
         pinned = swarm.film.signature.public_key
         self.presentation = Presentation(
-            self.origin, KnownKeys(None), pinned, swarm.clock, self._rng
+            self.origin,
+            KnownKeys(None),
+            NewestIndexes(None, swarm.clock.seconds),
+            pinned,
+            swarm.clock,
+            self._rng,
         )
         self.presentation.late = self._index_is_late
         self.membership: Membership | None = None
