@@ -27,6 +27,7 @@ from dashp2p.store.reader import Reader
 from dashp2p.swarm import commands as do
 from dashp2p.swarm.leading import Grant
 from dashp2p.swarm.node import Node
+from dashp2p.swarm.reach import reachable_bps
 
 log = Logger()
 
@@ -72,7 +73,7 @@ class Engine:
         """Called when the origin did not give what the index says that it has."""
         self.completed: list[Callable[[Entry, Incoming], None]] = []
         """Called when a segment is whole."""
-        self.fetches = OriginFetches(self, origin)
+        self.fetches = OriginFetches(self, origin, clock)
         self.neighbourhood = Neighbourhood(self)
         self._lease = lease
         self._offload = offload
@@ -182,6 +183,7 @@ class Engine:
                 call.cancel()
         for job in list(self._jobs):
             job.cancel()
+        self.fetches.stop()
 
     def own(self, work: Coroutine[Any, Any, None], what: str) -> Deferred[None]:
         """Keep a piece of work until it ends, and log it if it fails."""
@@ -215,6 +217,12 @@ class Engine:
         if self.index is None or entry.representation_id is None:
             return None
         return self.index.representation(entry.representation_id).bandwidth_bps
+
+    def reachable_rungs_bps(self, asked: Entry) -> tuple[int, ...] | None:
+        """The video rungs that can be had after this segment; None while the origin answers."""
+        if self.index is None or self.node.state.origin_away_since is None:
+            return None
+        return reachable_bps(self.index, self.node.state.whole_nearby, asked)
 
     def is_here(self, entry: Entry) -> bool:
         """Whether the whole, verified file is here."""
@@ -328,6 +336,8 @@ class Engine:
                 if link is not None:
                     log.info("dropping {peer}: {why}", peer=link.name, why=command.why)
                     link.abort()
+            case do.SuspectOrigin():
+                self.fetches.suspect()
             case do.Abandoned():
                 incoming = self.incoming.get(command.entry.position)
                 if incoming is not None:

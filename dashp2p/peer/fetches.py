@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from dashp2p.content.blocks import HASH_BYTES, hash_blocks
 from dashp2p.content.index import BLOCKS_NAME
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.origin_client import OriginClient, OriginError
+from dashp2p.peer.origin_watch import OriginWatch
 from dashp2p.swarm import commands as do
 from dashp2p.wire.blockset import from_range
 
@@ -29,9 +31,10 @@ MIN_SAMPLE_BYTES = 64 * 1024
 class OriginFetches:
     """The engine's side towards the origin, whose bytes are checked like anybody's."""
 
-    def __init__(self, engine: Engine, origin: OriginClient) -> None:
+    def __init__(self, engine: Engine, origin: OriginClient, clock: IReactorTime) -> None:
         self._engine = engine
         self._origin = origin
+        self._watch = OriginWatch(origin, self._found, clock, engine.node.rng)
 
     def fetch(self, command: do.FetchOrigin) -> None:
         """Fetch blocks, and the hashes to check them by if they are not known."""
@@ -105,14 +108,30 @@ class OriginFetches:
             if self._engine.incoming.get(entry.position) is not incoming:
                 return  # it came from elsewhere meanwhile, and the fetch was broken off for that
             log.warn("{path} from the origin: {why}", path=entry.path, why=str(error))
-            self._origin_answers(error.status is not None)
+            self._origin_answers(error.answered)
             self._engine.mistrusted()
             self._engine.node.origin_ended(entry, blocks, True, self._engine.now)
         else:
             self._engine.node.origin_ended(entry, blocks, False, self._engine.now)
         self._engine.run()
 
+    def stop(self) -> None:
+        """Ask the origin nothing more of our own accord."""
+        self._watch.end()
+
+    def suspect(self) -> None:
+        """A neighbour seems to have lost the origin: look, rather than believe or wait."""
+        self._watch.suspect()
+
+    def _found(self, reachable: bool) -> None:
+        self._origin_answers(reachable)
+        self._engine.run()
+
     def _origin_answers(self, reachable: bool) -> None:
+        if reachable:
+            self._watch.end()
+        else:
+            self._watch.begin()
         self._engine.origin_reachable = reachable
         self._engine.node.origin_reachable(reachable, self._engine.now)
 

@@ -49,6 +49,13 @@ ORIGIN_SLOWEST_BPS: Final = 64_000
 """A fetch that brings less in so long is given up, and its lease with it: as long as a lease lasts
 without progress, and slower than any rung. Else one byte a second would hold a segment for hours.
 """
+ORIGIN_WATCH_S: Final = 0.5
+ORIGIN_WATCH_MAX_S: Final = 16.0
+"""How long after it failed an origin is asked whether it is back: twice as long each time."""
+ORIGIN_SUSPECT_S: Final = 0.1
+"""Within so long it is asked whether it is there, when a neighbour seems to have lost it ..."""
+ORIGIN_SUSPECT_EVERY_S: Final = 5.0
+"""... but not again so soon: neighbours may have other reasons, or lie."""
 ORIGIN_CONNECTIONS: Final = 8
 MAX_REDIRECTS: Final = 4
 """Answers of the origin that are looked at before one must be no redirect."""

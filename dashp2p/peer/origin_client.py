@@ -37,6 +37,12 @@ class OriginError(Exception):
         super().__init__(why)
         self.status = status
 
+    @property
+    def answered(self) -> bool:
+        """Whether it is there and gave its word on what was asked. What stands in front of an
+        origin that is away, or does not know for the moment, answers with 5xx (RFC 9110, 15.6)."""
+        return self.status is not None and self.status < 500
+
 
 class _Body(Protocol):
     """Hands a body on piece by piece; gives up when it comes too slowly, or beyond the size.

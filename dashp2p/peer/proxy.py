@@ -122,7 +122,7 @@ class DashResource(Resource):
             self._sessions.asked(cmcd.session_id, self._clock.seconds())
         selection = select(request, entry.digest.hex()[:32], entry.size_bytes)
         if kind in MEDIA:
-            self._advise(request)
+            self._advise(request, entry)
         if request.method == b"HEAD" or selection.code not in (200, 206):
             request.finish()
             return
@@ -158,6 +158,8 @@ class DashResource(Resource):
         for name in (b"Content-Length", b"Content-Range", b"ETag", b"Accept-Ranges"):
             request.responseHeaders.removeHeader(name)
         request.setHeader(b"Retry-After", b"1")
+        if self._engine.kind_of(entry) in MEDIA:
+            self._advise(request, entry)  # by what is known now: this rung can't be had
         body = error_body(request, 503, f"{entry.path} cannot be had now: {why}")
         request.setHeader(b"Content-Length", b"%d" % len(body))
         request.write(body)
@@ -186,13 +188,13 @@ class DashResource(Resource):
         hints = Hints(cmcd.deadline_s, cmcd.buffer_s, cmcd.startup, cmcd.starved)
         return session.player.requested(entry, kind, now, hints if cmcd.present else None)
 
-    def _advise(self, request: Request) -> None:
+    def _advise(self, request: Request, entry: Entry) -> None:
         if not self._sessions.policy.advice:
             return
         dynamic = cmsd_dynamic(
             "dashp2p",
             throughput_bps=self._advice.etp_bps,
-            max_bitrate_bps=self._advice.max_total_bps(),
+            max_bitrate_bps=self._advice.max_total_bps(self._engine.reachable_rungs_bps(entry)),
         )
         set_cmsd(request, dynamic=dynamic)
 

@@ -45,9 +45,9 @@ class Advice:
         else:
             self.etp_bps += SMOOTHING * (sample - self.etp_bps)
 
-    def max_total_bps(self) -> int | None:
+    def max_total_bps(self, reachable_bps: tuple[int, ...] | None = None) -> int | None:
         """What `mb` says: the highest rung worth asking for, with its sound; None: no advice."""
-        rung = self.max_bitrate_bps()
+        rung = self.max_bitrate_bps(reachable_bps)
         return None if rung is None else rung + self.audio_bps
 
     def max_bitrate_bps(self, reachable_bps: tuple[int, ...] | None = None) -> int | None:

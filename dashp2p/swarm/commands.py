@@ -123,6 +123,11 @@ class Abandoned:
     why: str
 
 
+@frozen
+class SuspectOrigin:
+    """A neighbour has given up what it fetched from the origin: see whether that still answers."""
+
+
 Command: TypeAlias = (
     Ask
     | Withdraw
@@ -134,4 +139,5 @@ Command: TypeAlias = (
     | Refuse
     | Drop
     | Abandoned
+    | SuspectOrigin
 )

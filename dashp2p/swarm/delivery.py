@@ -59,6 +59,9 @@ class Delivery:
     hedge_again_at: float = 0.0
     retry_origin_at: float = 0.0
     origin_failures: int = 0
+    lacking: int = 0
+    """Blocks that nobody had, last looked at while the origin was away; since `lacking_at`."""
+    lacking_at: float = 0.0
     progress_at: float = 0.0
     first_at: float | None = None
     reported_at: float = 0.0
@@ -107,6 +110,7 @@ class Delivery:
         self.wanted_at += gap_s
         self.deadline_s += gap_s
         self.progress_at += gap_s
+        self.lacking_at += gap_s
         self.heard_at = {peer_id: at + gap_s for peer_id, at in self.heard_at.items()}
         if self.lease_asked_at is not None:
             self.lease_asked_at += gap_s

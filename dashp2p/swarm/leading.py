@@ -26,6 +26,9 @@ ELECTION_S = 0.15
 """Without a tracker: how long others may say that they want the segment too."""
 REACH_S = 0.8
 """A holder that the tracker named and that is no neighbour after so long is out of reach."""
+HOPELESS_S = 0.6
+"""With the origin away: a player waits so long for blocks that nobody has. It is time enough for a
+lease and a try, in case the origin is back; a second is what players are promised."""
 MERGE_GAP_BLOCKS = 2
 """Missing runs nearer to each other than this are fetched as one."""
 MAX_REPORTS = 256
@@ -282,11 +285,38 @@ class Leading:
         self._release.clear()
         self.report_at = None
 
-    def abandon_unreachable(self, delivery: Delivery) -> None:
+    def abandon_unreachable(self, delivery: Delivery, now: float) -> None:
         """No origin, and nobody has it: say so promptly rather than keep the player waiting."""
-        lacking = delivery.missing & ~self.sourcing.supplied(delivery) & ~delivery.origin
-        if lacking and delivery.origin_failures >= 2 and delivery.waiters:
+        hopeless = self._hopeless(delivery, now)
+        if delivery.waiters and (hopeless or self._tried_in_vain(delivery)):
             self.state.out.append(Abandoned(delivery.entry, "neither origin nor peers have it"))
+
+    def _tried_in_vain(self, delivery: Delivery) -> bool:
+        """Whether the origin failed twice, and nobody promises the rest. Once is enough where it
+        was away before: a player that tries again hears it at once."""
+        since = self.state.origin_away_since
+        was_away = since is not None and since < delivery.wanted_at
+        if delivery.origin_failures < (1 if was_away else 2):
+            return False
+        supplied = self.sourcing.supplied(delivery)
+        return bool(delivery.missing & ~supplied & ~delivery.origin)
+
+    def _hopeless(self, delivery: Delivery, now: float) -> bool:
+        """Whether the origin is away, and for a while nobody has had what is missing. Promises do
+        not count: others wait for the same origin, and a fetch of ours may hang at it."""
+        away_since = self.state.origin_away_since
+        if away_since is None:
+            return False
+        lacking = delivery.missing
+        for neighbour in self.state.neighbours.values():
+            if neighbour.uploads:
+                lacking &= ~neighbour.holds(delivery.entry)
+        if lacking != delivery.lacking:
+            delivery.lacking, delivery.lacking_at = lacking, now
+        began_at = max(away_since, delivery.lacking_at)
+        if delivery.told - self.state.neighbours.keys():
+            began_at = max(began_at, delivery.told_at)  # who has it may be reached yet
+        return bool(lacking) and now - began_at >= HOPELESS_S
 
 
 def merged_runs(blocks: int, gap: int) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from attrs import define, field
 
 from dashp2p.content.entry import Entry
-from dashp2p.swarm.commands import Command, Drop
+from dashp2p.swarm.commands import Command, Drop, SuspectOrigin
 from dashp2p.swarm.delivery import NO_DISTANCE, Delivery
 from dashp2p.swarm.leading import Grant, Leading
 from dashp2p.swarm.neighbour import Coming, Neighbour
@@ -95,7 +95,7 @@ class Node:
             self.leading.give_back(delivery, now)
             self._pursue(delivery, now)
             self.leading.report(delivery, now)
-            self.leading.abandon_unreachable(delivery)
+            self.leading.abandon_unreachable(delivery, now)
         if self.uplink.wake_at is not None and now >= self.uplink.wake_at:
             self.uplink.pump(now)
 
@@ -262,7 +262,10 @@ class Node:
 
     def origin_reachable(self, reachable: bool, now: float) -> None:
         """The origin answers, or does not."""
-        self.state.origin_away = not reachable
+        if reachable:
+            self.state.origin_away_since = None
+        elif self.state.origin_away_since is None:
+            self.state.origin_away_since = now
 
     def lease_answered(self, grants: Iterable[Grant], now: float) -> None:
         """The tracker's answers to the wants of one call."""
@@ -344,6 +347,7 @@ class Node:
             elif isinstance(frame, Got):
                 neighbour.note_got(item.segment, item.blocks, count)
             else:
+                self._suspect(neighbour, item.segment)
                 neighbour.note_gone(item.segment, item.blocks, count)
                 self._lost_source(neighbour, item.segment, now)
         for segment in touched:
@@ -352,6 +356,12 @@ class Node:
                 if isinstance(frame, Getting):
                     delivery.progress_at = max(delivery.progress_at, now)
                 self._touch(delivery)
+
+    def _suspect(self, neighbour: Neighbour, segment: int) -> None:
+        """Who waits for what a neighbour fetches learns first that the origin may be away."""
+        coming = neighbour.coming(segment)
+        if coming is not None and coming.distance == 0 and segment in self.state.deliveries:
+            self.state.out.append(SuspectOrigin())
 
     def _lost_source(self, neighbour: Neighbour, segment: int, now: float) -> None:
         delivery = self.state.deliveries.get(segment)

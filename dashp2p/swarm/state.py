@@ -27,10 +27,20 @@ class State:
     neighbours: dict[bytes, Neighbour] = field(factory=dict)
     deliveries: dict[int, Delivery] = field(factory=dict)
     tracker_away: bool = False
-    origin_away: bool = False
+    origin_away_since: float | None = None
+    """Since when the origin does not answer; None while it does, as far as we know."""
     origin_rate_bps: float = 8_000_000.0
     origin_rtt_s: float = 0.1
     out: list[Command] = field(factory=list)
+
+    @property
+    def whole_nearby(self) -> int:
+        """Bit p for each segment that is whole here or at a neighbour who gives."""
+        positions = self.have
+        for neighbour in self.neighbours.values():
+            if neighbour.usable:
+                positions |= neighbour.whole
+        return positions
 
     def blocks_here(self, segment: int) -> int:
         """The verified blocks of a segment that can be handed on."""

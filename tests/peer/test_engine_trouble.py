@@ -292,7 +292,7 @@ class OriginTroubleTests(SwarmTestCase):
         viewing = self.peer.play(SEGMENT)
         self.swarm.until(lambda: viewing.whole)
         self.assertTrue(self.peer.engine.origin_reachable)
-        self.assertFalse(self.peer.node.state.origin_away)
+        self.assertIsNone(self.peer.node.state.origin_away_since)
 
     def test_false_bytes_of_the_origin_are_fetched_again_only_after_a_pause(self) -> None:
         self.origin.files[SEGMENT] = DATA[:50_000] + bytes(len(DATA) - 50_000)

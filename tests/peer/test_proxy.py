@@ -309,6 +309,113 @@ class UnavailableTests(ProxyTestCase):
         self.assertTrue(0 < len(body) < SIZE)
 
 
+class OriginGoneTests(SwarmTestCase):
+    """A crowd that has lost its origin, with one rung held by one peer and another by nobody."""
+
+    HELD, LOST = "/dash/chunk_0_2.m4s", "/dash/chunk_1_2.m4s"
+    PROMISED_S = 1.0
+
+    def setUp(self) -> None:
+        self.swarm = MemorySwarm(MemoryFilm.make(segments=6, rungs=2, audio=True))
+        self.origin = self.swarm.origin
+        self.holder, self.peer, *_ = self.peers(4)
+        for number in range(1, 7):
+            self.holder.play(f"chunk_0_{number}.m4s")
+            self.holder.play(f"chunk_2_{number}.m4s")
+        self.swarm.advance(2.0)
+        self.proxies = [Proxy(self.swarm, peer) for peer in self.swarm.peers]
+        for proxy in self.proxies:
+            proxy.learn()
+            proxy.advice.learn_ladder((1_000_000, 2_000_000), (128_000,))
+            proxy.advice.delivered(10_000_000, 1.0)
+        self.proxy = self.proxies[1]
+
+    def tearDown(self) -> None:
+        for proxy in self.proxies:
+            proxy.stop()
+            proxy.site.drain(0.1)
+        self.swarm.advance(0.2)
+        self.assertEqual(self.flushLoggedErrors(), [])
+        SwarmTestCase.tearDown(self)
+
+    def refused(self, proxy: Proxy, path: str = LOST) -> tuple[float, Answer]:
+        """How long it took to hear that a segment cannot be had, and the answer."""
+        connection = proxy.ask(path)
+        began_at = proxy.peer.now
+        while not connection.transport.taken:
+            assert proxy.peer.now - began_at < 30, "nothing came"
+            proxy.watch(connection, 0.05)
+        took_s = proxy.peer.now - began_at
+        proxy.watch(connection, 0.1)
+        answer = Answer(connection.transport.taken)
+        self.assertEqual(answer.code, 503)
+        self.assertEqual(answer.headers["retry-after"], "1")
+        return took_s, answer
+
+    def test_what_nobody_holds_is_refused_promptly_each_time(self) -> None:
+        self.origin.away = True
+        self.assertLess(self.refused(self.proxy)[0], self.PROMISED_S)
+        self.swarm.advance(1.0)
+        self.assertLess(self.refused(self.proxy)[0], 0.3)
+
+    def test_a_crowd_that_asks_at_once_hears_it_promptly_too(self) -> None:
+        self.origin.away = True
+        asked = [(proxy, proxy.ask(self.LOST)) for proxy in self.proxies]
+        for _ in range(round(self.PROMISED_S / 0.05)):
+            self.swarm.advance(0.05)
+            for _, connection in asked:
+                connection.transport.take_all()
+        codes = [Answer(connection.transport.taken).code for _, connection in asked]
+        self.assertEqual(codes, [503] * len(asked))
+
+    def test_an_origin_known_to_be_away_that_hangs_holds_nobody_up(self) -> None:
+        self.origin.away = True
+        self.refused(self.proxy)
+        self.origin.away, self.origin.silent = False, True
+        self.assertLess(self.refused(self.proxy)[0], self.PROMISED_S)
+
+    def test_without_a_tracker_too(self) -> None:
+        self.origin.away = self.swarm.tracker.away = True
+        self.assertLess(self.refused(self.proxy)[0], self.PROMISED_S)
+
+    def test_the_refusal_says_which_rung_can_be_had(self) -> None:
+        self.assertIn("mb=2128", self.proxy.answer(self.HELD).headers["cmsd-dynamic"])
+        self.origin.away = True
+        _, answer = self.refused(self.proxy)
+        self.assertRegex(answer.headers["cmsd-dynamic"], r"mb=1128$")
+
+    def test_and_so_do_answers_after_it_with_picture_or_sound(self) -> None:
+        self.origin.away = True
+        self.refused(self.proxy)
+        for path in (self.HELD, "/dash/chunk_2_2.m4s"):
+            answer = self.proxy.answer(path)
+            self.assertEqual(answer.code, 200)
+            self.assertRegex(answer.headers["cmsd-dynamic"], r"mb=1128$")
+
+    def test_what_a_neighbour_holds_is_played_on(self) -> None:
+        self.origin.away = True
+        self.refused(self.proxy)
+        for number in range(1, 7):
+            path = f"chunk_0_{number}.m4s"
+            self.assertEqual(self.proxy.answer(f"/dash/{path}").body, self.swarm.film.files[path])
+
+    def test_once_the_origin_is_back_all_rungs_are_worth_asking_for(self) -> None:
+        self.origin.away = True
+        self.refused(self.proxy)
+        self.origin.away = False
+        self.swarm.advance(2.0)
+        self.assertRegex(self.proxy.answer(self.HELD).headers["cmsd-dynamic"], r"mb=2128$")
+
+    def test_a_refused_file_that_is_no_media_carries_no_advice(self) -> None:
+        self.origin.away = True
+        self.assertNotIn("cmsd-dynamic", self.refused(self.proxy, "/dash/dash.mpd")[1].headers)
+
+    def test_without_advice_a_refusal_gives_none_either(self) -> None:
+        self.proxy.sessions.policy = Policy.without(frozenset({"no-cmsd"}))
+        self.origin.away = True
+        self.assertNotIn("cmsd-dynamic", self.refused(self.proxy)[1].headers)
+
+
 class AccountTests(ProxyTestCase):
     def test_bytes_are_counted_by_where_they_came_from(self) -> None:
         self.proxy.answer(URL)

@@ -63,5 +63,11 @@ class Rung(SynchronousTestCase):
             kept.delivered(1_000_000, 8e6 / 6e6)
         self.assertEqual(kept.max_bitrate_bps(), 5_000_000)
 
+    def test_the_sound_comes_on_top_of_rungs_that_can_be_had_too(self) -> None:
+        advice = advised(20e6)
+        advice.learn_ladder(LADDER, (128_000,))
+        self.assertEqual(advice.max_total_bps((500_000, 1_000_000)), 1_128_000)
+        self.assertIsNone(advice.max_total_bps(()))
+
     def test_only_rungs_that_can_be_had(self) -> None:
         self.assertEqual(advised(20e6).max_bitrate_bps((500_000, 1_000_000)), 1_000_000)

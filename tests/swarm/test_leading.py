@@ -2,8 +2,15 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from dashp2p.swarm.commands import Abandoned, Ask, CallTracker, FetchOrigin, StopOrigin
-from dashp2p.swarm.leading import Grant, merged_runs
+from dashp2p.swarm.commands import (
+    Abandoned,
+    Ask,
+    CallTracker,
+    FetchOrigin,
+    StopOrigin,
+    SuspectOrigin,
+)
+from dashp2p.swarm.leading import HOPELESS_S, Grant, merged_runs
 from dashp2p.swarm.policy import Policy
 from dashp2p.swarm.sourcing import leader_by_hash
 from tests.swarm.support import Bench, entry, full, peer
@@ -248,6 +255,11 @@ class WithoutTracker(SynchronousTestCase):
         self.assertTrue(bench.take(CallTracker))
 
 
+def given_up(bench: Bench) -> bool:
+    """Whether who waits for the only segment was told that it cannot be had."""
+    return bench.entry in [gone.entry for gone in bench.take(Abandoned)]
+
+
 class Origin(SynchronousTestCase):
     def test_a_failed_fetch_gives_the_lease_back_and_is_tried_again(self) -> None:
         bench = Bench()
@@ -279,7 +291,145 @@ class Origin(SynchronousTestCase):
             bench.node.origin_ended(bench.entry, full(10), True, bench.now)
         bench.node.origin_reachable(False, bench.now)
         bench.later(0.1)
-        self.assertIn(bench.entry, [gone.entry for gone in bench.take(Abandoned)])
+        self.assertTrue(given_up(bench))
+
+    def test_an_origin_that_was_away_before_need_fail_but_once(self) -> None:
+        bench = Bench()
+        bench.node.origin_reachable(False, bench.now)
+        bench.later(5.0)
+        bench.want()
+        bench.later(0.1)
+        self.assertFalse(given_up(bench))
+        granted(bench)
+        bench.node.origin_ended(bench.entry, full(10), True, bench.now)
+        bench.later(0.1)
+        self.assertTrue(given_up(bench))
+
+    def test_an_origin_that_fails_for_the_first_time_is_tried_again(self) -> None:
+        bench = Bench()
+        bench.want()
+        granted(bench)
+        bench.later(0.1)
+        bench.node.origin_reachable(False, bench.now)
+        bench.node.origin_ended(bench.entry, full(10), True, bench.now)
+        bench.later(HOPELESS_S - 0.1)
+        self.assertFalse(given_up(bench))
+
+
+class Suspicion(SynchronousTestCase):
+    """Who waits for what a neighbour fetches from the origin looks when that is given up."""
+
+    def suspects(self, distance: int, wants: bool = True) -> bool:
+        bench = Bench()
+        bench.join("a")
+        if wants:
+            bench.want()
+        bench.getting("a", distance)
+        bench.quiet()
+        bench.gone("a")
+        return bool(bench.take(SuspectOrigin))
+
+    def test_a_fetch_from_the_origin(self) -> None:
+        self.assertTrue(self.suspects(0))
+
+    def test_not_what_came_from_another_neighbour(self) -> None:
+        self.assertFalse(self.suspects(1))
+
+    def test_not_what_is_not_wanted_here(self) -> None:
+        self.assertFalse(self.suspects(0, wants=False))
+
+    def test_not_what_had_been_there_and_was_evicted(self) -> None:
+        bench = Bench()
+        bench.join("a", whole=0b10)
+        bench.want()
+        bench.quiet()
+        bench.gone("a")
+        self.assertEqual(bench.take(SuspectOrigin), [])
+
+
+class Hopeless(SynchronousTestCase):
+    """With the origin away a player waits a moment for what nobody has, whatever is promised."""
+
+    def setUp(self) -> None:
+        self.bench = Bench()
+        self.bench.join("a")
+        self.bench.node.origin_reachable(False, self.bench.now)
+
+    def test_a_promise_is_not_waited_for(self) -> None:
+        self.bench.getting("a")
+        self.bench.want()
+        self.bench.later(HOPELESS_S - 0.1)
+        self.assertFalse(given_up(self.bench))
+        self.bench.later(0.3)
+        self.assertTrue(given_up(self.bench))
+
+    def test_nor_is_a_fetch_of_ours_that_hangs(self) -> None:
+        self.bench.want()
+        granted(self.bench)
+        self.bench.later(1.0)
+        self.assertTrue(given_up(self.bench))
+
+    def test_it_counts_from_when_the_origin_went(self) -> None:
+        self.bench.node.origin_reachable(True, self.bench.now)
+        self.bench.want()
+        self.bench.later(3.0)
+        self.assertFalse(given_up(self.bench))
+        self.bench.node.origin_reachable(False, self.bench.now)
+        self.bench.later(HOPELESS_S - 0.1)
+        self.assertFalse(given_up(self.bench))
+        self.bench.later(0.3)
+        self.assertTrue(given_up(self.bench))
+
+    def test_an_outage_that_was_over_does_not_count(self) -> None:
+        self.bench.want()
+        for _ in range(3):
+            self.bench.later(HOPELESS_S - 0.1)
+            self.bench.node.origin_reachable(True, self.bench.now)
+            self.bench.later(0.2)
+            self.bench.node.origin_reachable(False, self.bench.now)
+        self.bench.later(HOPELESS_S - 0.1)
+        self.assertFalse(given_up(self.bench))
+
+    def test_what_somebody_has_who_gives_nothing_is_not_waited_for(self) -> None:
+        self.bench.join("b", whole=0b10, uploads=False)
+        self.bench.want()
+        self.bench.later(1.0)
+        self.assertTrue(given_up(self.bench))
+
+    def test_what_a_neighbour_has_is_waited_for(self) -> None:
+        self.bench.got("a", full(10))
+        self.bench.want()
+        self.bench.later(5.0)
+        self.assertFalse(given_up(self.bench))
+
+    def test_as_long_as_something_comes_it_is_waited_for(self) -> None:
+        self.bench.want()
+        for block in range(5):
+            self.bench.arrive(None, 1 << block)
+            self.bench.later(HOPELESS_S - 0.1)
+            self.assertFalse(given_up(self.bench))
+
+    def test_as_long_as_a_neighbour_gets_more_of_it_it_is_waited_for(self) -> None:
+        self.bench.want()
+        for block in range(5):
+            self.bench.got("a", 1 << block)
+            self.bench.later(HOPELESS_S - 0.1)
+            self.assertFalse(given_up(self.bench))
+
+    def test_a_holder_that_the_tracker_named_has_time_to_be_reached(self) -> None:
+        self.bench.want()
+        self.bench.later(HOPELESS_S - 0.1)
+        holders = (peer("far"),)
+        self.bench.node.lease_answered([Grant(1, False, 1, holders=holders)], self.bench.now)
+        self.bench.later(HOPELESS_S - 0.1)
+        self.assertFalse(given_up(self.bench))
+        self.bench.later(0.3)
+        self.assertTrue(given_up(self.bench))
+
+    def test_without_a_player_nothing_is_given_up(self) -> None:
+        self.bench.node.want(self.bench.entry, self.bench.now + 10, self.bench.now, waiting=False)
+        self.bench.later(3.0)
+        self.assertFalse(given_up(self.bench))
 
     def test_without_leases_everybody_fetches_for_himself(self) -> None:
         bench = Bench(policy=Policy.without(frozenset({"no-lease"})))
