@@ -18,8 +18,10 @@ from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Request
 
 MAX_FRAME_BLOCKS = 16
-HEADS = 1 + 66 / 1448
-"""A line carries packets: Ethernet, IP and TCP heads come to so much more than the blocks."""
+HEADS = 1 + 66 / 1448 + 0.03
+"""A line carries packets: Ethernet, IP and TCP heads come to so much more than the blocks. It also
+carries words to neighbours, and acknowledgements of what comes: 3 %. Uncounted, they would keep a
+queue before the line that never drains, and every block would wait in it."""
 BURST_S = 0.05
 """What may leave at once is what a late timer missed; more would queue before the line."""
 BURST_BYTES = 64 * 1024
