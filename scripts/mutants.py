@@ -171,6 +171,20 @@ MUTANTS = (
         "tests.peer.test_link",
     ),
     Mutant(
+        "rate of cheap frames",
+        "dashp2p/peer/link.py",
+        "        if cheap and not self._cheap.take(cheap, now):",
+        "        if False:",
+        "tests.peer.test_link",
+    ),
+    Mutant(
+        "rate of requests that get nothing",
+        "dashp2p/peer/link.py",
+        "            self._cheap.spend(1, self._clock.seconds())",
+        "            pass",
+        "tests.peer.test_link",
+    ),
+    Mutant(
         "deadline of a handshake",
         "dashp2p/peer/link.py",
         "        self._timer = self._clock.callLater(HANDSHAKE_S, self._late)",
@@ -260,6 +274,20 @@ MUTANTS = (
         "        if len(data) > self._left:",
         "        if False:",
         "tests.peer.test_origin_client",
+    ),
+    Mutant(
+        "an origin that trickles",
+        "dashp2p/peer/origin_client.py",
+        "        if came < LEAST_BYTES:",
+        "        if not came:",
+        "tests.peer.test_origin_client",
+    ),
+    Mutant(
+        "an origin that trickles what is passed through",
+        "dashp2p/peer/relay.py",
+        "        if self._came_bytes < LEAST_BYTES:",
+        "        if not self._came_bytes:",
+        "tests.peer.test_relay",
     ),
     Mutant(
         "Host check",

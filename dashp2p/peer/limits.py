@@ -22,6 +22,10 @@ DOUBTFUL_S: Final = 3.0
 lost power or changed networks, and would be turned away until the silence has ended the old one."""
 WRITE_QUEUE_BYTES: Final = 2 * 1024 * 1024
 """What may wait for a neighbour that does not read, before it is dropped."""
+CHEAP_FRAMES_BURST: Final = 20_000
+CHEAP_FRAMES_PER_S: Final = 2_000.0
+"""Frames of one neighbour that cost it nothing and move no block (PING, CANCEL, news, unknown
+ones, REQUESTs that are rejected), at once and in the long run."""
 UNSENT_LOW_WATER_BYTES: Final = 32 * 1024
 """What the kernel may hold unsent on a link: more would make urgent blocks queue behind others."""
 CLOSE_S: Final = 2.0
@@ -43,12 +47,12 @@ OVERSLEPT_S: Final = 10.0
 """An announce that is so late shows that this machine slept: its links may be gone."""
 ORIGIN_CONNECT_S: Final = 3.0
 ORIGIN_SILENCE_S: Final = 8.0
-"""For the head of an answer, and for each piece of a file that is only passed through."""
+"""For the head of an answer."""
 ORIGIN_PATIENCE_S: Final = 5.0
 ORIGIN_SLOWEST_BPS: Final = 64_000
 """A fetch that brings less in so long is given up, and its lease with it: as long as a lease lasts
 without progress, and slower than any rung. Else one byte a second would hold a segment for hours.
-"""
+So is a file that is only passed through, while its player would take more."""
 ORIGIN_WATCH_S: Final = 0.5
 ORIGIN_WATCH_MAX_S: Final = 16.0
 """How long after it failed an origin is asked whether it is back: twice as long each time."""

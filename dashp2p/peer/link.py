@@ -27,6 +27,8 @@ from zope.interface import implementer
 
 from dashp2p.content.keys import peer_id as peer_id_of
 from dashp2p.peer.limits import (
+    CHEAP_FRAMES_BURST,
+    CHEAP_FRAMES_PER_S,
     CLOSE_S,
     HANDSHAKE_S,
     PING_S,
@@ -35,15 +37,20 @@ from dashp2p.peer.limits import (
     WRITE_QUEUE_BYTES,
 )
 from dashp2p.peer.link_tls import NOT_TLS, NotProven, proven_key, reasons_of
+from dashp2p.swarm.meters import TokenBucket
 from dashp2p.wire.errors import Code, LocalProtocolError, ProtocolError
 from dashp2p.wire.frames import (
+    Data,
     Error,
     Event,
     Frame,
+    Hashes,
     Have,
     Hello,
     Ping,
     Pong,
+    Reject,
+    Request,
 )
 from dashp2p.wire.session import Session
 from dashp2p.wire.states import State
@@ -53,6 +60,10 @@ log = Logger()
 RECEIVE_BYTES = 256 * 1024
 TLS_RECORDS = (0x15, 0x16)
 """The first byte of a TLS alert or handshake (RFC 8446, 5.1); a preface begins with a D."""
+
+
+MOVES_BLOCKS = (Data, Hashes, Reject, Request)
+"""Answers to what we asked, and what is asked of us: each is bounded by what is outstanding."""
 
 
 class LinkOwner(Seam):
@@ -100,6 +111,7 @@ class Link(Protocol):
         self._heard_at = 0.0
         self._pings: dict[int, float] = {}
         self._ping_token = 0
+        self._cheap = TokenBucket(CHEAP_FRAMES_PER_S, CHEAP_FRAMES_BURST)
 
     # --- the connection ---------------------------------------------------------------------
 
@@ -231,6 +243,8 @@ class Link(Protocol):
         if self.is_closed or self.session.state is State.CLOSED:
             return None
         request_id = self.session.send(frame)
+        if isinstance(frame, Reject):
+            self._cheap.spend(1, self._clock.seconds())
         self._flush()
         return request_id
 
@@ -263,7 +277,8 @@ class Link(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self.is_closed:
             return
-        self._heard_at = self._clock.seconds()
+        self._heard_at = now = self._clock.seconds()
+        known = self.session.frames_received
         try:
             events = self.session.receive_data(data)
         except ProtocolError as error:
@@ -273,6 +288,12 @@ class Link(Protocol):
             self._take(list(error.events))
             self._flush()
             self.close()
+            return
+        moving = sum(isinstance(event, MOVES_BLOCKS) for event in events)
+        cheap = self.session.frames_received - known - moving
+        if cheap and not self._cheap.take(cheap, now):
+            log.warn("link to {peer} dropped: it floods us with frames", peer=self.name)
+            self.close(Code.RATE_LIMITED, "a flood of frames")
             return
         self._take(events)
         self._flush()

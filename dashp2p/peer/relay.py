@@ -15,8 +15,8 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from twisted.web.server import Request
 from zope.interface import implementer
 
-from dashp2p.peer.limits import ORIGIN_SILENCE_S
-from dashp2p.peer.origin_client import OriginClient, OriginError
+from dashp2p.peer.limits import ORIGIN_PATIENCE_S
+from dashp2p.peer.origin_client import LEAST_BYTES, OriginClient, OriginError
 from dashp2p.web.json import error_body
 
 log = Logger()
@@ -37,7 +37,8 @@ ANSWERED = (
 class _Relay(Protocol):
     """From the origin's connection to the player's, at the player's pace.
 
-    An origin that gives nothing for a while, though the player would take it, is given up.
+    An origin that brings less than LEAST_BYTES in ORIGIN_PATIENCE_S, though the player would take
+    more, is given up: a byte now and then would hold two connections for ever.
     """
 
     transport: Any
@@ -48,6 +49,8 @@ class _Relay(Protocol):
         self._request = request
         self._clock = clock
         self._timer: IDelayedCall | None = None
+        self._came_bytes = 0
+        """Since the timer was started."""
         self._gone = False
         request.notifyFinish().addErrback(self._player_left)
 
@@ -58,8 +61,7 @@ class _Relay(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._gone:
             return
-        if self._timer is not None:
-            self._timer.reset(ORIGIN_SILENCE_S)
+        self._came_bytes += len(data)
         self.size_bytes += len(data)
         self._request.write(data)
 
@@ -80,16 +82,20 @@ class _Relay(Protocol):
 
     def _wait(self) -> None:
         self._stop_waiting()
-        self._timer = self._clock.callLater(ORIGIN_SILENCE_S, self._silent)
+        self._came_bytes = 0
+        self._timer = self._clock.callLater(ORIGIN_PATIENCE_S, self._look)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
 
-    def _silent(self) -> None:
+    def _look(self) -> None:
         self._timer = None
-        self.transport.stopProducing()
+        if self._came_bytes < LEAST_BYTES:
+            self.transport.stopProducing()
+        else:
+            self._wait()
 
     def _player_left(self, reason: Failure) -> None:
         self._gone = True

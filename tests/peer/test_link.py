@@ -8,12 +8,19 @@ from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from dashp2p.peer import link as link_module
 from dashp2p.peer.fakenet import MemoryNetwork, advance
-from dashp2p.peer.limits import HANDSHAKE_S, PING_S, SILENCE_S, WRITE_QUEUE_BYTES
+from dashp2p.peer.limits import (
+    HANDSHAKE_S,
+    PING_S,
+    SILENCE_S,
+    WRITE_QUEUE_BYTES,
+)
 from dashp2p.peer.link import Link
 from dashp2p.wire.codec import encode
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import (
+    Cancel,
     Data,
     Error,
     GoAway,
@@ -301,3 +308,62 @@ class PingTests(LinkTestCase):
         self.open()
         self.advance(3 * SILENCE_S)
         self.assertFalse(self.link.is_closed)
+
+
+class FloodTests(LinkTestCase):
+    """What costs a neighbour nothing is bounded in rate; in smaller numbers than the real ones."""
+
+    BURST = 200
+    PER_S = 20.0
+
+    def setUp(self) -> None:
+        self.patch(link_module, "CHEAP_FRAMES_BURST", self.BURST)
+        self.patch(link_module, "CHEAP_FRAMES_PER_S", self.PER_S)
+        LinkTestCase.setUp(self)
+
+    def test_a_flood_of_any_cheap_frame_ends_the_link(self) -> None:
+        unknown = struct.pack(">IBBI", 0, 200, 0, 0)
+        frames = [b"".join(encode(frame)) for frame in (Ping(1), NEWS, Cancel(9, 3, 1))]
+        for number, frame in enumerate([unknown, *frames]):
+            with self.subTest(number=number):
+                if number:
+                    self.setUp()
+                self.open()
+                self.remote.raw(frame * (self.BURST - 10))
+                self.advance()
+                self.assertEqual(self.remote.errors, [])
+                self.remote.raw(frame * 20)
+                self.advance()
+                self.assertEqual(self.remote.errors, [Code.RATE_LIMITED])
+                self.assertTrue(self.remote.lost)
+
+    def test_a_steady_stream_of_news_is_welcome(self) -> None:
+        self.open()
+        for _ in range(300):
+            self.remote.raw(b"".join(encode(NEWS)) * round(self.PER_S))
+            self.advance(1.0)
+        self.assertEqual(self.remote.errors, [])
+
+    def test_requests_that_get_nothing_count_too(self) -> None:
+        self.open()
+        for _ in range(self.BURST // 40):
+            self.remote.send(*[Request(3, 1)] * 40)
+            self.advance()
+            for owed in list(self.link.session.owed):
+                self.link.send(Reject(owed.request_id, 3, 1, int(Code.NOT_HERE)))
+            self.advance()
+        self.remote.raw(b"".join(encode(Ping(1))) * 10)
+        self.advance()
+        self.assertEqual(self.remote.errors, [Code.RATE_LIMITED])
+
+    def test_requests_that_are_served_do_not(self) -> None:
+        self.open()
+        for _ in range(self.BURST):
+            self.remote.send(Request(3, 1))
+            self.advance()
+            [owed] = self.link.session.owed
+            self.link.send(Data(owed.request_id, 3, 0, 1, bytes(BLOCK)))
+            self.clock.advance(0.001)
+        self.remote.raw(b"".join(encode(Ping(1))) * 10)
+        self.advance()
+        self.assertEqual(self.remote.errors, [])

@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 from dashp2p.content.index import SIGNATURE_NAME
 from dashp2p.peer.fakeweb import Answer as SiteAnswer
 from dashp2p.peer.fakeweb import Asked, MemoryResponse, MemoryWeb, memory_client
-from dashp2p.peer.origin_client import OriginClient
+from dashp2p.peer.limits import ORIGIN_PATIENCE_S
+from dashp2p.peer.origin_client import LEAST_BYTES, OriginClient
 from dashp2p.testing import ORIGIN
 from tests.peer.proxies import Proxy
 from tests.peer.swarms import DATA, SEGMENT, SwarmTestCase
@@ -153,6 +154,37 @@ class TroubleTests(RelayTestCase):
         self.proxy.watch(connection, 20.0)
         self.assertTrue(connection.gone)
         self.assertTrue(self.origin.responses[0].closed)
+
+    def test_an_origin_that_trickles_is_given_up(self) -> None:
+        """A slow loris: each byte comes long before any silence would be noticed."""
+        self.trickles(LEAST_BYTES - 1000)
+        connection = self.proxy.ask(URL)
+        self.proxy.watch(connection, ORIGIN_PATIENCE_S + 0.2)
+        self.assertTrue(connection.gone)
+        self.assertTrue(self.origin.responses[0].closed)
+
+    def test_an_origin_that_is_just_fast_enough_is_not(self) -> None:
+        self.trickles(LEAST_BYTES + 1000)
+        connection = self.proxy.ask(URL)
+        self.assertEqual(self.proxy.watch(connection, SIZE / LEAST_BYTES * 5.0 + 5.0), DATA)
+
+    def trickles(self, bytes_in_patience: int) -> None:
+        """So many in each ORIGIN_PATIENCE_S, in a hundred pieces."""
+
+        def answer(asked: Asked) -> SiteAnswer:
+            response = MemoryResponse(
+                self.swarm.clock,
+                200,
+                DATA,
+                {"Content-Length": str(SIZE)},
+                asked=asked,
+                chunk_bytes=bytes_in_patience // 100,
+                chunk_s=ORIGIN_PATIENCE_S / 100,
+            )
+            self.origin.responses.append(response)
+            return response
+
+        self.web.sites[ORIGIN] = answer
 
 
 class PaceTests(RelayTestCase):
