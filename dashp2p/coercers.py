@@ -185,17 +185,18 @@ def readable_directory(text: str) -> Path:
     return path
 
 
-@_documented("a folder that can be written; it is made when missing")
-def writable_directory(text: str) -> Path:
-    """A folder that exists and can be written, or whose nearest existing parent can."""
+@_documented("a folder; it is made when missing")
+def directory_to_fill(text: str) -> Path:
+    """A folder that may be missing.
+
+    Whether it can be written shows later, and may change: a disk that fails is no bad option.
+    """
     path = _path(text)
     nearest = path
-    while not nearest.exists():
+    while not os.path.exists(nearest):  # Path's own raises where one may not look
         nearest = nearest.parent
     if not nearest.is_dir():
         raise ValueError(f"{_shown(text)} is not a folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ValueError(f"the folder {_shown(text)} cannot be written; check its permissions")
     return path
 
 

@@ -36,6 +36,7 @@ from dashp2p.coercers import (
     bit_rate,
     byte_size,
     choice,
+    directory_to_fill,
     duration,
     endpoint,
     file_to_keep,
@@ -51,7 +52,6 @@ from dashp2p.coercers import (
     text,
     truth,
     web_origin,
-    writable_directory,
 )
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "bit_rate",
     "byte_size",
     "choice",
+    "directory_to_fill",
     "duration",
     "endpoint",
     "file_to_keep",
@@ -75,7 +76,6 @@ __all__ = [
     "text",
     "truth",
     "web_origin",
-    "writable_directory",
 ]
 
 PREFIX = "DASHP2P_"

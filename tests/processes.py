@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from unittest import TestCase
@@ -165,14 +165,19 @@ class Daemons:
             (folder / file_name).write_bytes(data)
         return folder
 
-    def start(self, name: str, plugin: str, port: int, *arguments: str) -> Daemon:
-        """`twistd PLUGIN --listen` on `port`; not waited for."""
+    def start(
+        self, name: str, plugin: str, port: int, *arguments: str, inside: Sequence[str] = ()
+    ) -> Daemon:
+        """`twistd PLUGIN --listen` on `port`; not waited for.
+
+        `inside` is the beginning of a command line whose end is ours, and which becomes it.
+        """
         log = self.folder / f"{name}.log"
         listen = f"tcp:{port}:interface={HOST}"
         options = ["-n", "--pidfile=", plugin, "--listen", listen, *arguments]
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-c", TWISTD, *options],
+                [*inside, sys.executable, "-c", TWISTD, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

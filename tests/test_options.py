@@ -19,6 +19,7 @@ from dashp2p.options import (
     bit_rate,
     byte_size,
     choice,
+    directory_to_fill,
     duration,
     endpoint,
     file_to_keep,
@@ -33,7 +34,6 @@ from dashp2p.options import (
     readable_file,
     truth,
     web_origin,
-    writable_directory,
 )
 
 
@@ -316,7 +316,7 @@ class PathCoercerTests(SynchronousTestCase):
 
     def test_a_file_is_no_folder(self) -> None:
         self.refused(readable_directory, self.file, "not a folder")
-        self.refused(writable_directory, self.file, "not a folder")
+        self.refused(directory_to_fill, self.file, "not a folder")
 
     def test_a_link_to_a_folder_stays_a_link(self) -> None:
         link = self.folder / "link"
@@ -326,13 +326,16 @@ class PathCoercerTests(SynchronousTestCase):
     def test_a_folder_without_permission_is_refused(self) -> None:
         self.patch(os, "access", lambda *_: False)  # root may read anything
         self.refused(readable_directory, self.folder, "cannot be read")
-        self.refused(writable_directory, self.folder, "cannot be written")
         self.refused(readable_file, self.file, "cannot be read")
         self.refused(file_to_keep, self.folder / "new", "cannot be written")
 
     def test_a_cache_folder_may_be_missing(self) -> None:
-        self.assertEqual(writable_directory(str(self.folder / "a" / "b")).name, "b")
+        self.assertEqual(directory_to_fill(str(self.folder / "a" / "b")).name, "b")
         self.assertFalse((self.folder / "a").exists())
+
+    def test_a_cache_folder_that_cannot_be_written_is_no_bad_option(self) -> None:
+        self.patch(os, "access", lambda *_: False)
+        self.assertEqual(directory_to_fill(str(self.folder)).name, self.folder.name)
 
     def test_files(self) -> None:
         self.assertEqual(readable_file(str(self.file)).name, "key")

@@ -13,6 +13,7 @@ from dashp2p.options import (
     bit_rate,
     byte_size,
     choice,
+    directory_to_fill,
     endpoint,
     hex_key,
     host_name,
@@ -23,7 +24,6 @@ from dashp2p.options import (
     readable_file,
     text,
     web_origin,
-    writable_directory,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Options(DaemonOptions):
         Option(
             "cache",
             "The folder of the cache and of this peer's identity. Each peer needs its own.",
-            writable_directory,
+            directory_to_fill,
             default="~/.cache/dashp2p",
             example="/var/lib/dashp2p",
         ),

@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -87,7 +87,9 @@ class HostileTestCase(SynchronousTestCase):
         origin.wait_ready()
         return origin
 
-    def victim(self, origin_url: str, *arguments: str, ready: bool = True) -> Daemon:
+    def victim(
+        self, origin_url: str, *arguments: str, ready: bool = True, inside: Sequence[str] = ()
+    ) -> Daemon:
         """A peer without a tracker; `exchange_port` is where others dial it."""
         self.exchange_port = free_port()
         peer = self.daemons.start(
@@ -98,6 +100,7 @@ class HostileTestCase(SynchronousTestCase):
             *("--origin", origin_url),
             *("--cache", str(self.daemons.folder / "cache-victim")),
             *arguments,
+            inside=inside,
         )
         if ready:
             peer.wait_ready()
