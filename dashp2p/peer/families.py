@@ -18,6 +18,7 @@ def peer_families(
     counted_bytes: Mapping[str, int],
     cache: Mapping[str, int],
     tracker_reachable: bool | None,
+    origin_reachable: bool,
 ) -> list[Family | Histogram]:
     """Of the peer itself. `counted_bytes` and `cache` are those of /stats."""
     leading, records = engine.node.leading, engine.records
@@ -45,7 +46,7 @@ def peer_families(
         ("held_segments", "Segments of the film that are here whole.", cache["segments"]),
         ("unplayed_bytes", "Bytes that came and no player has asked for.", records.wasted_bytes),
         ("tracker_reachable", "Whether the tracker answered last (1) or not.", tracker_reachable),
-        ("origin_reachable", "Whether the origin answered last (1).", engine.origin_reachable),
+        ("origin_reachable", "Whether the origin answered last (1).", origin_reachable),
     )
     return [
         Family(

@@ -22,6 +22,7 @@ from dashp2p.peer.limits import (
     ORIGIN_SILENCE_S,
     ORIGIN_SLOWEST_BPS,
 )
+from dashp2p.peer.reasons import reason
 
 LEAST_BYTES = round(ORIGIN_SLOWEST_BPS / 8 * ORIGIN_PATIENCE_S)
 """What a body must bring in each ORIGIN_PATIENCE_S, or end."""
@@ -158,7 +159,7 @@ class OriginClient:
         except CancelledError:
             raise
         except Exception as error:
-            raise OriginError(f"the origin does not answer: {error!r}") from error
+            raise OriginError(f"the origin does not answer: {reason(error)}") from error
         return response
 
     async def fetch(

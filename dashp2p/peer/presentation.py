@@ -208,7 +208,8 @@ class Presentation:
                 "segment.sh, or run python -m dashp2p.content.publish on its folder.",
             )
         else:
-            self._settle("no-origin", f"The origin does not answer ({error}). Trying again.")
+            why = str(error)
+            self._settle("no-origin", f"{why[:1].upper()}{why[1:]}. Trying again.")
 
     def _refuse(self, error: IndexRefused) -> None:
         self.refusal = f"The origin's index is refused: {error}. Nothing is shared."

@@ -53,8 +53,11 @@ class Stats:
                 "deliveries": engine.records.deliveries,
             },
             "cache": self._cache(),
-            "tracker": {"reachable": bool(self._tracker_reachable())},
-            "origin": {"reachable": engine.origin_reachable},
+            "tracker": {
+                "reachable": bool(self._tracker_reachable()),
+                "asked": self._tracker_reachable() is not None,
+            },
+            "origin": {"reachable": self._origin_reachable()},
             "start": self._start(),
         }
 
@@ -91,7 +94,9 @@ class Stats:
                     "peer": peer_id.hex(),
                     "rtt_ms": round(neighbour.rtt_s * 1000, 1),
                     "download_bps": round(neighbour.download.rate_bps),
+                    "download_measured": neighbour.download.measured,
                     "upload_bps": 0 if outlet is None else round(outlet.rate.rate_bps),
+                    "upload_measured": outlet is not None and outlet.rate.measured,
                     "received_bytes": neighbour.received_bytes,
                     "sent_bytes": 0 if outlet is None else outlet.sent_bytes,
                     "segments": neighbour.whole.bit_count(),
@@ -123,6 +128,10 @@ class Stats:
     def _message(self) -> str | None:
         of_tracker = None if self.membership is None else self.membership.refusal
         return self.presentation.message or self.presentation.refusal or of_tracker
+
+    def _origin_reachable(self) -> bool:
+        """Whether it answered last, be it about segments or the index."""
+        return self.engine.origin_reachable and self.presentation.mode != "no-origin"
 
     def _tracker_reachable(self) -> bool | None:
         return None if self.membership is None else self.membership.reachable
@@ -174,6 +183,12 @@ class Stats:
     def families(self) -> list[Family | Histogram]:
         """What /metrics shows."""
         return [
-            *peer_families(self.engine, self._bytes(), self._cache(), self._tracker_reachable()),
+            *peer_families(
+                self.engine,
+                self._bytes(),
+                self._cache(),
+                self._tracker_reachable(),
+                self._origin_reachable(),
+            ),
             *player_families(self.sessions, self.engine.now),
         ]

@@ -21,6 +21,7 @@ from dashp2p.content.tickets import sign_announce
 from dashp2p.peer.exchange import Address
 from dashp2p.peer.limits import MAX_TRACKER_BYTES, TRACKER_TIMEOUT_S
 from dashp2p.peer.origin_client import OriginClient
+from dashp2p.peer.reasons import reason
 from dashp2p.swarm.commands import CallTracker, Held, Want
 from dashp2p.swarm.leading import Grant
 from dashp2p.web.json import BadRequestError, parse_json
@@ -198,7 +199,7 @@ class TrackerClient:
         except CancelledError:
             raise
         except Exception as error:
-            raise TrackerError(f"the tracker does not answer: {error!r}") from error
+            raise TrackerError(f"the tracker does not answer: {reason(error)}") from error
         try:
             answer = parse_json(raw)
         except BadRequestError:

@@ -30,11 +30,6 @@ export function rate(bitsPerSecond) {
   return withUnit(bitsPerSecond, 1000, ["bit/s", "kbit/s", "Mbit/s", "Gbit/s"]);
 }
 
-/** Without its unit, where two stand side by side: 10120000 -> "10.1". */
-export function megabits(bitsPerSecond) {
-  return isNumber(bitsPerSecond) ? (Math.max(0, bitsPerSecond) / 1e6).toFixed(1) : UNKNOWN;
-}
-
 export function seconds(value) {
   if (!isNumber(value)) return UNKNOWN;
   return `${value.toFixed(value < 9.995 ? 2 : 1)}${NARROW_SPACE}s`;

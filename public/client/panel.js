@@ -75,11 +75,8 @@ export class Panel {
   }
 
   #showNeighbours(neighbours) {
-    const sum = (field) => neighbours.reduce((total, one) => total + (one[field] || 0), 0);
     this.#text("neighbours", String(neighbours.length));
-    this.#text("neighbours-note", neighbours.length === 0
-      ? "nobody yet"
-      : `↓ ${format.megabits(sum("download_bps"))}  ↑ ${format.megabits(sum("upload_bps"))} Mbit/s`);
+    this.#text("neighbours-note", neighboursNote(neighbours));
     this.#id("crowd").hidden = neighbours.length === 0;
     this.#id("crowd-empty").hidden = neighbours.length > 0;
     const busiest = [...neighbours]
@@ -121,7 +118,9 @@ function shortId(peer) {
 
 function services(stats) {
   const word = (service) => (service?.reachable ? "reachable" : "away");
-  const tracker = stats.share === "off" ? "not asked" : word(stats.tracker);
+  // Without the film's index a peer does not know of which film to speak to the tracker.
+  const asked = stats.share !== "off" && stats.tracker?.asked !== false;
+  const tracker = asked ? word(stats.tracker) : "not asked";
   return `Tracker ${tracker} · origin ${word(stats.origin)}`;
 }
 
@@ -140,14 +139,25 @@ function bannerText(stats) {
   return null;
 }
 
+/** What a link has shown that it can carry; a guess is none. */
+function shown(neighbour, direction) {
+  return neighbour[`${direction}_measured`] === false ? null : neighbour[`${direction}_bps`];
+}
+
+function neighboursNote(neighbours) {
+  if (neighbours.length === 0) return "nobody yet";
+  const fastest = Math.max(...neighbours.map((one) => shown(one, "download") ?? 0));
+  return fastest > 0 ? `fastest: ${format.rate(fastest)}` : "none has sent much yet";
+}
+
 function neighbourRow(neighbour) {
   const row = document.createElement("tr");
   const head = document.createElement("th");
   head.scope = "row";
   head.textContent = shortId(neighbour.peer);
   const cells = [
-    format.rate(neighbour.download_bps),
-    format.rate(neighbour.upload_bps),
+    format.rate(shown(neighbour, "download")),
+    format.rate(shown(neighbour, "upload")),
     format.bytes(neighbour.received_bytes),
     format.milliseconds(neighbour.rtt_ms),
   ].map((text) => {

@@ -36,14 +36,16 @@ PEER_ID: Final = "3fa2c981" + "0" * 56
 
 
 def neighbour(number: int) -> dict[str, object]:
-    """A neighbour as /stats describes it."""
+    """A neighbour as /stats describes it: it has sent something, and asked for nothing yet."""
     return {
         "peer": f"{number:08x}" + "0" * 56,
         "rtt_ms": 12.5,
-        "download_bps": 2_000_000.0,
-        "upload_bps": 1_000_000.0,
+        "download_bps": 1_000_000.0 * number,
+        "download_measured": True,
+        "upload_bps": 8_000_000.0,
+        "upload_measured": False,
         "received_bytes": 1_000_000 * number,
-        "sent_bytes": 500_000,
+        "sent_bytes": 0,
         "segments": 3,
     }
 

@@ -59,9 +59,15 @@ class Playing(PlayerPageTestCase):
         tab.until_text("#picture", "p")
         self.assertRegex(tab.text("#picture-note"), r"(kbit|Mbit)/s · [12] of 2$")
         self.assertEqual(tab.text("#neighbours"), "3")
-        self.assertEqual(tab.text("#neighbours-note"), "↓ 6.0 ↑ 3.0 Mbit/s")
+        self.assertEqual(tab.text("#neighbours-note"), "fastest: 3.0 Mbit/s")
         self.assertEqual(tab.text("#from-origin"), "6 % 60 B")
         self.assertEqual(tab.page.locator("#crowd-rows tr").count(), 3)
+
+    def test_a_rate_that_was_never_measured_is_not_told(self) -> None:
+        tab = self.playing()
+        tab.until_text("#crowd-rows", "Mbit/s")
+        busiest = [tab.text(f"#crowd-rows tr:first-child td:nth-child({n})") for n in (2, 3)]
+        self.assertEqual(busiest, ["3.0 Mbit/s", "–"])
 
     def test_segments_are_asked_for_with_cmcd_of_one_session_and_no_content_id(self) -> None:
         tab = self.playing()
@@ -363,6 +369,14 @@ class Using(PlayerPageTestCase):
         tab.page.reload()
         tab.until_text("#notice", "does not answer")
         self._assert_fits(tab)
+
+    def test_a_phone_never_scrolls_sideways_for_what_the_peer_is_up_to(self) -> None:
+        for self.peer.mode in ("no-origin", "pass-through"):
+            tab = self.visit(size=PHONE)
+            tab.until_text("#mode", "a")
+            self._assert_fits(tab)
+            tab.page.set_viewport_size({"width": 320, "height": 640})
+            self.assertEqual(tab.number("document.documentElement.scrollWidth"), 320)
 
     def _assert_fits(self, tab: Tab) -> None:
         width = tab.number("document.documentElement.scrollWidth")

@@ -224,8 +224,14 @@ class StatsTests(PageTestCase):
         self.assertEqual((segment["path"], segment["origin"]), (SEGMENT, size))
         self.assertEqual(document["neighbours"], [])
         self.assertEqual(set(document["cache"]), {"bytes", "quota_bytes", "segments"})
-        self.assertEqual(document["tracker"], {"reachable": False})
+        self.assertEqual(document["tracker"], {"reachable": False, "asked": False})
+        self.assertEqual(document["origin"], {"reachable": True})
         self.assertEqual(set(document["start"]), {"announced_s", "indexed_s"})
+
+    def test_an_origin_that_has_not_even_given_the_index_is_away(self) -> None:
+        self.proxy.presentation.mode = "no-origin"
+        self.assertEqual(json.loads(self.ask("/stats").body)["origin"], {"reachable": False})
+        self.assertIn(b"dashp2p_peer_origin_reachable 0", self.ask("/metrics").body)
 
     def test_a_neighbour_is_shown_by_its_id_and_figures(self) -> None:
         other = self.swarm.add_peer()
@@ -239,6 +245,11 @@ class StatsTests(PageTestCase):
         self.assertEqual(neighbour["peer"], other.peer_id.hex())
         self.assertGreater(neighbour["received_bytes"], 0)
         self.assertGreater(neighbour["rtt_ms"], 0)
+        self.assertEqual(neighbour["download_measured"], False, "it took no time in memory")
+        self.peer.engine.node.state.neighbours[other.peer_id].download.measured = True
+        [neighbour] = json.loads(self.ask("/stats").body)["neighbours"]
+        self.assertEqual(neighbour["download_measured"], True)
+        self.assertEqual(neighbour["upload_measured"], False)
         self.assertNotIn(other.host.encode(), body, "addresses are nobody's business")
 
     def test_who_watches_what_is_this_machines_business_only(self) -> None:

@@ -209,6 +209,10 @@ class AwayTests(PresentationTestCase):
         self.origin.away = True
         presentation = self.started(seconds=1.0)
         self.assertEqual(presentation.mode, "no-origin")
+        self.assertEqual(
+            presentation.message,
+            "The origin does not answer: nothing listens at its address. Trying again.",
+        )
         self.origin.away = False
         advance(self.clock, 5.0)
         self.assertEqual(self.signed, [FILM.signature])
