@@ -103,7 +103,7 @@ class LifeTests(ProcessTestCase):
         self.assertLess(resident_mb(peer.process.pid), IDLE_RSS_MB)
         for path in MEDIA:
             self.assertEqual(get(peer, path), FILM.files[path])
-        self.assertEqual(peer.stats()["tracker"], {"reachable": False})
+        self.assertFalse(peer.stats()["tracker"]["reachable"])
 
         taken = str(self.daemons.folder / "cache-alone")
         line = self.last_line(self.peer("rival", f"{origin.url}/dash", "--cache", taken))
