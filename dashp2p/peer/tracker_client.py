@@ -239,6 +239,8 @@ def _want(want: Want) -> dict[str, object]:
     }
     if want.missing != (1 << entry.block_count) - 1:
         item["missing"] = f"{want.missing:x}"
+    if want.slow:
+        item["slow"] = True
     if want.refused:
         item["refused"] = [peer_id.hex() for peer_id in want.refused]
     return item

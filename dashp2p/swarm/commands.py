@@ -47,6 +47,8 @@ class Want:
     missing: int = field(repr=hex)
     hedge: bool
     refused: tuple[bytes, ...] = ()
+    slow: bool = False
+    """Neighbours have or lead it all, and bring it too slowly."""
 
 
 @frozen

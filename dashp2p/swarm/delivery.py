@@ -57,6 +57,9 @@ class Delivery:
     lease_asked_at: float | None = None
     lease_again_at: float = 0.0
     hedge_again_at: float = 0.0
+    slow_asked: bool = False
+    """The lease was asked for because neighbours bring too little."""
+    slow_again_at: float = 0.0
     retry_origin_at: float = 0.0
     origin_failures: int = 0
     lacking: int = 0

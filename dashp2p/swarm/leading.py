@@ -92,6 +92,8 @@ class Leading:
                 self._want(delivery, lacking, delivery.led_by is not None, now)
         elif self._stale(delivery, now):
             self._hedge(delivery, wanted, now)
+        elif self._too_slow(delivery, now):
+            self._want(delivery, wanted, False, now, slow=True)
         self._rescue(delivery, wanted, now)
 
     def _lead_alone(self, delivery: Delivery, wanted: int, supplied: int, now: float) -> None:
@@ -115,13 +117,34 @@ class Leading:
         elif delivery.lease_asked_at is None:
             self._want(delivery, wanted, True, now)
 
-    def _want(self, delivery: Delivery, missing: int, hedge: bool, now: float) -> None:
+    def _too_slow(self, delivery: Delivery, now: float) -> bool:
+        """Whether neighbours bring less than a player needs that is to keep its rung.
+
+        Only where uplinks are thin: there one or two holders can't feed all who want a segment,
+        however well they swap, and the tracker lets us fetch a part that they have.
+        """
+        policy, entry = self.state.policy, delivery.entry
+        if not delivery.waiters or delivery.origin or not entry.duration_s:
+            return False
+        if delivery.lease_asked_at is not None or now < delivery.slow_again_at:
+            return False
+        media_bps = entry.size_bytes * 8 / entry.duration_s
+        if self.state.uplink_bps is None or self.state.uplink_bps >= 2 * media_bps:
+            return False
+        age_s = now - delivery.wanted_at
+        due_bytes = policy.pace * media_bps / 8 * age_s
+        return age_s >= policy.pace_after_s and delivery.size_of(delivery.here) < due_bytes
+
+    def _want(
+        self, delivery: Delivery, missing: int, hedge: bool, now: float, slow: bool = False
+    ) -> None:
         delivery.lease_asked_at = now
+        delivery.slow_asked = slow
         if delivery.told and now - delivery.told_at >= REACH_S:
             delivery.refused |= delivery.told - self.state.neighbours.keys()
             delivery.told = frozenset()
         self._wants[delivery.entry.position] = Want(
-            delivery.entry, missing, hedge, tuple(sorted(delivery.refused))[:16]
+            delivery.entry, missing, hedge, tuple(sorted(delivery.refused))[:16], slow
         )
 
     def _elect(self, delivery: Delivery, wanted: int, now: float) -> None:
@@ -176,7 +199,12 @@ class Leading:
         """The tracker's answer for this delivery."""
         delivery.lease_asked_at = None
         delivery.epoch = max(delivery.epoch, grant.epoch)
+        slow, delivery.slow_asked = delivery.slow_asked, False
+        if slow:
+            delivery.slow_again_at = now + max(grant.retry_s, self.state.policy.pace_after_s)
         if not grant.granted:
+            if slow:
+                return  # it is on its way, as before
             delivery.led_by = grant.leader
             delivery.told_at = delivery.told_at if delivery.told else now
             delivery.told |= frozenset(grant.holders)
@@ -187,15 +215,20 @@ class Leading:
             self._release.append(Held(delivery.entry.position, grant.epoch))
             return
         self.leases_won += 1
+        if not slow:
+            self._count_help(delivery, blocks)
+        delivery.leases[grant.epoch] = blocks
+        delivery.reported_at = now
+        self.fetch(delivery, blocks, "lease", now)
+
+    def _count_help(self, delivery: Delivery, blocks: int) -> None:
+        """What another led is fetched here: for him, or beside him."""
         if delivery.led_by is not None:
             delivery.account.takeovers += 1
             self.takeovers += 1
         if delivery.asked or self.sourcing.supplied(delivery) & blocks:
             delivery.account.hedges += 1
             self.hedges += 1
-        delivery.leases[grant.epoch] = blocks
-        delivery.reported_at = now
-        self.fetch(delivery, blocks, "lease", now)
 
     def unanswered(self, delivery: Delivery, now: float) -> None:
         """The tracker did not answer."""

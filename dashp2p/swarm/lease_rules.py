@@ -79,6 +79,8 @@ class Want:
     hedge: bool = False
     refused: tuple[bytes, ...] = ()
     path: str | None = None
+    slow: bool = False
+    """Somebody has or leads all that is missing, and it comes too slowly."""
 
     @property
     def whole(self) -> int:

@@ -98,6 +98,9 @@ class SegmentLeases:
                 mask |= blocks
         return mask
 
+    def whole_holders(self) -> int:
+        return sum(blocks == WHOLE for blocks in self.holders.values())
+
     def led(self, leases: Iterable[Lease]) -> int:
         mask = 0
         for lease in leases:

@@ -10,6 +10,8 @@ The rules, with their numbers in `LeaseRules`:
   of live leases falls.
 * A hedge is a lease on what is missing, while the leader's progress is stale; one at a time.
 * A peer whose uplink is below twice the media rate gets a part; the next askers get the others.
+* Such a peer gets a part of what is held, too, where it comes too slowly, and the uplinks of all
+  whole holders together, taken to be like its own, are below twice the media rate.
 * What comes under an epoch that the sender does not hold is ignored; only `done` still says that
   it holds the segment.
 
@@ -92,6 +94,8 @@ class LeaseTable:
         others = segment.not_of(peer)
         own = segment.of(peer)
         held = segment.held({peer, *want.refused})
+        if want.slow and self._thin(segment, want, upload_bps):
+            held = 0
         blocked = held | segment.led(others) | segment.led(own)
         mine = next((lease for lease in own if lease.mask & wanted), None)
         if mine is not None and not self._asks_more(segment, want, wanted & ~blocked, now):
@@ -236,6 +240,10 @@ class LeaseTable:
 
     # How a want is answered
 
+    def _thin(self, segment: SegmentLeases, want: Want, upload_bps: float) -> bool:
+        """Whether so few have it whole that, with uplinks as the asker's, they feed no crowd."""
+        return 0 < segment.whole_holders() * upload_bps < 2 * want.media_bps
+
     def _lacks(self, segment: SegmentLeases, peer: bytes, want: Want) -> int:
         """The blocks that the asker wants; what it lacks, it no longer counts as holding."""
         held = segment.holders.get(peer, 0)
@@ -284,8 +292,12 @@ class LeaseTable:
             # Its own leases may be fulfilled any moment; a breaker waits to be forgiven.
             retry_s = self.rules.full_retry_s if allowed else self.rules.busy_retry_s
             return self._elsewhere(segment, peer, want, wanted, now, retry_s=retry_s)
-        first, count = first_run(wanted, blocked)
         part = ceil(want.blocks / parts)
+        upper = 0
+        if want.slow:  # each asker another part, to swap
+            place = int.from_bytes(peer[:4], "big") % parts * part
+            upper = (wanted & ~blocked) >> place << place
+        first, count = first_run(upper or wanted, blocked)
         if count > part:
             count = part
             segment.part_granted(peer, now, self.rules.most_ended)

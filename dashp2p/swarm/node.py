@@ -51,7 +51,14 @@ class Node:
     """Segments whose deliveries something happened to since the last commands."""
 
     def __attrs_post_init__(self) -> None:
-        self.state = State(self.peer_id, self.policy, self.rng, self.entry_of, self.uploads)
+        self.state = State(
+            self.peer_id,
+            self.policy,
+            self.rng,
+            self.entry_of,
+            self.uploads,
+            self.upload_limit_bps,
+        )
         self.sourcing = Sourcing(self.state)
         self.uplink = Uplink(self.state, self.upload_limit_bps)
         self.news = News(self.state, self.uplink)

@@ -65,6 +65,11 @@ class Policy:
     """One unleased fetch from the origin is earned each so many seconds."""
     rescue_burst: int = 4
     """How many unleased fetches may follow each other."""
+    pace: float = 1.4
+    """A segment that comes at less than so many times its own rate comes too slowly: a player that
+    measures throughput would go down a rung."""
+    pace_after_s: float = 0.2
+    """So long it is waited for before its pace is judged."""
     progress_s: float = 0.4
     """How often a leader tells the tracker how far it is."""
     report_s: float = 1.0

@@ -23,6 +23,8 @@ class State:
     rng: random.Random
     entry_of: Callable[[int], Entry | None]
     uploads: bool = True
+    uplink_bps: float | None = None
+    """What it may send at most; None where nobody said."""
     have: int = 0
     neighbours: dict[bytes, Neighbour] = field(factory=dict)
     deliveries: dict[int, Delivery] = field(factory=dict)

@@ -248,6 +248,7 @@ def _want(item: Fields) -> Want:
         media_bps=integer(item, "media_bps", 0, limits.MAX_MEDIA_BPS, 0),
         missing=None if missing is None else block_set(missing, "missing", blocks),
         hedge=flag(item, "hedge"),
+        slow=flag(item, "slow"),
         refused=tuple(
             hex_32(peer, "refused") for peer in items(item, "refused", limits.MAX_REFUSED)
         ),

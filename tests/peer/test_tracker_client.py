@@ -301,6 +301,11 @@ class LeaseTests(TrackerTestCase):
         self.assertEqual((told["missing"], told["hedge"]), ("301", True))
         self.assertEqual(told["refused"], [OTHER.hex()])
 
+    def test_that_neighbours_bring_it_too_slowly_is_told(self) -> None:
+        self.says({"v": 1, "leases": [GRANTED]})
+        self.lease(Want(entry(1), 0b11, False, slow=True))
+        self.assertIs(self.sent["want"][0]["slow"], True)
+
     def test_progress_ends_and_releases_are_told(self) -> None:
         self.says({"v": 1, "leases": []})
         call = CallTracker((), (Held(1, 7, 4),), (Held(2, 8, 10),), (Held(3, 9),))

@@ -9,6 +9,7 @@ from dashp2p.swarm.commands import (
     FetchOrigin,
     StopOrigin,
     SuspectOrigin,
+    Want,
 )
 from dashp2p.swarm.leading import HOPELESS_S, Grant, merged_runs
 from dashp2p.swarm.policy import Policy
@@ -25,6 +26,80 @@ def refused(bench: Bench, leader: str | None = "leader", retry_s: float = 1.0) -
     """The tracker says who leads segment 1."""
     name = None if leader is None else peer(leader)
     bench.node.lease_answered([Grant(1, False, 1, leader=name, retry_s=retry_s)], bench.now)
+
+
+def thin(limit_bps: float | None = 4e6) -> Bench:
+    """A segment of 3.3 Mbit/s that one neighbour has, and a player that waits for it."""
+    bench = Bench(entry(blocks=100), upload_limit_bps=limit_bps)
+    bench.join("a", whole=0b10)
+    bench.want()
+    bench.quiet()
+    return bench
+
+
+def slow_wants(bench: Bench) -> list[Want]:
+    """What is asked of the tracker because it comes too slowly."""
+    return [want for call in bench.take(CallTracker) for want in call.wants if want.slow]
+
+
+class ThinUplinks(SynchronousTestCase):
+    def test_what_comes_too_slowly_is_asked_for_at_the_tracker(self) -> None:
+        bench = thin()
+        bench.later(0.25)
+        [want] = slow_wants(bench)
+        self.assertEqual(want.missing, full(100))
+
+    def test_it_is_given_a_moment_to_come(self) -> None:
+        bench = thin()
+        bench.later(0.15)
+        self.assertEqual(slow_wants(bench), [])
+
+    def test_what_comes_in_time_is_left_to_neighbours(self) -> None:
+        bench = thin()
+        bench.now += 0.25  # at 1.4 times its rate 8.75 blocks
+        bench.node.blocks_arrived(peer("a"), bench.entry, full(9), bench.now)
+        bench.node.tick(bench.now)
+        self.assertEqual(slow_wants(bench), [])
+
+    def test_where_uplinks_are_wide_or_unknown_neighbours_are_waited_for(self) -> None:
+        for limit_bps in (7e6, None):
+            bench = thin(limit_bps)
+            bench.later(0.25)
+            self.assertEqual(slow_wants(bench), [])
+
+    def test_what_no_player_waits_for_may_be_slow(self) -> None:
+        bench = Bench(entry(blocks=100), upload_limit_bps=4e6)
+        bench.join("a", whole=0b10)
+        bench.node.want(bench.entry, bench.now + 10.0, bench.now, waiting=False)
+        bench.later(0.25)
+        self.assertEqual(slow_wants(bench), [])
+
+    def test_after_a_refusal_it_is_asked_again_when_the_tracker_said(self) -> None:
+        bench = thin()
+        bench.later(0.2)
+        bench.quiet()
+        refused(bench, retry_s=0.22)
+        bench.later(0.15)
+        self.assertEqual(slow_wants(bench), [])
+        bench.later(0.1)
+        self.assertEqual(len(slow_wants(bench)), 1)
+
+    def test_while_a_part_is_fetched_no_other_is_asked_for(self) -> None:
+        bench = thin()
+        bench.later(0.25)
+        bench.quiet()
+        granted(bench, 0, 30)
+        [fetch] = bench.take(FetchOrigin)
+        self.assertEqual((fetch.first, fetch.count), (0, 30))
+        bench.later(0.4)
+        self.assertEqual(slow_wants(bench), [])
+
+    def test_to_help_a_slow_holder_is_neither_a_hedge_nor_a_takeover(self) -> None:
+        bench = thin()
+        bench.later(0.25)
+        bench.quiet()
+        granted(bench, 0, 30)
+        self.assertEqual((bench.node.leading.hedges, bench.node.leading.takeovers), (0, 0))
 
 
 class Leases(SynchronousTestCase):

@@ -87,6 +87,11 @@ def run_of(wanted: frozenset[int], barred: frozenset[int]) -> list[int]:
     return span
 
 
+def turn(peer: bytes, parts: int) -> int:
+    """Where a peer begins that fetches a part of what is held."""
+    return int.from_bytes(peer[:4], "big") % parts * ceil(BLOCKS / parts)
+
+
 @define(eq=False)
 class NaiveLeases:
     """The whole table: slow, and plain enough to be believed."""
@@ -112,6 +117,7 @@ class NaiveLeases:
         refused: list[bytes],
         parts: int,
         now: float,
+        slow: bool = False,
     ) -> Led | None:
         self.expire(now)
         segment = self.segments[position]
@@ -119,6 +125,9 @@ class NaiveLeases:
         held = NONE.union(
             *(blocks for who, blocks in segment.held.items() if who != peer and who not in refused)
         )
+        whole = sum(blocks == ALL for blocks in segment.held.values())
+        if slow and parts > 1 and 0 < whole * BPS < 2 * MEDIA_BPS:
+            held = NONE
         barred = held | covered(segment.led)
         last_part = max(segment.parts.values(), default=-inf)
         for led in segment.led:
@@ -128,7 +137,8 @@ class NaiveLeases:
         if wanted - barred:
             if segment.parts.get(peer, -inf) + 0.3 > now:
                 return None
-            return self.grant(segment, peer, wanted, barred, parts, now, hedge=False)
+            place = turn(peer, parts) if slow else 0
+            return self.grant(segment, peer, wanted, barred, parts, now, hedge=False, place=place)
         if hedge and missing and not any(led.hedge for led in segment.led):
             kept = [
                 led
@@ -159,10 +169,12 @@ class NaiveLeases:
         parts: int,
         now: float,
         hedge: bool,
+        place: int = 0,
     ) -> Led | None:
         if len(self.live(peer)) >= 4 - self.broken[peer] // 2:
             return None
-        whole = run_of(wanted, barred)
+        upper = frozenset(block for block in wanted if block >= place)
+        whole = run_of(upper if upper - barred else wanted, barred)
         blocks = whole[: ceil(BLOCKS / parts)]
         if blocks != whole:
             segment.parts[peer] = now
@@ -240,6 +252,7 @@ class LeaseMachine(RuleBasedStateMachine):
         hedge=st.booleans(),
         refused=st.lists(peers, max_size=3, unique=True),
         narrow=st.booleans(),
+        slow=st.booleans(),
     )
     def ask(
         self,
@@ -249,11 +262,12 @@ class LeaseMachine(RuleBasedStateMachine):
         hedge: bool,
         refused: list[bytes],
         narrow: bool,
+        slow: bool,
     ) -> None:
         mask = None if missing is None else sum(1 << block for block in missing)
-        want = Want(position, BLOCKS, SIZE_BYTES, MEDIA_BPS, mask, hedge, tuple(refused))
+        want = Want(position, BLOCKS, SIZE_BYTES, MEDIA_BPS, mask, hedge, tuple(refused), slow=slow)
         led = self.model.ask(
-            peer, position, missing, hedge, refused, PARTS if narrow else 1, self.now
+            peer, position, missing, hedge, refused, PARTS if narrow else 1, self.now, slow
         )
         answer = self.table.ask(
             peer, want, self.now, live_peers=len(PEERS), upload_bps=BPS if narrow else 0

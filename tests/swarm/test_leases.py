@@ -453,6 +453,51 @@ class SplitTests(LeaseCase):
         self.assertEqual(self.table.counts.splits, 1)
 
 
+class ThinTests(LeaseCase):
+    """media at 5 Mbit/s, uplinks of 4: three parts, and from three whole holders on no more."""
+
+    def slow(self, peer: bytes, **kw: Any) -> Answer:
+        missing = kw.pop("missing", 0xFF)
+        return self.ask(peer, missing=missing, slow=True, upload_bps=kw.pop("upload_bps", 4e6))
+
+    def test_of_what_a_lone_holder_brings_too_slowly_a_part_may_be_fetched(self) -> None:
+        self.done(A)
+        answer = self.slow(B)
+        assert isinstance(answer, Granted)
+        self.assertEqual(answer.count, 3)
+
+    def test_two_who_ask_get_different_parts(self) -> None:
+        self.done(A)
+        one, other = self.slow(B), self.slow(C)
+        assert isinstance(one, Granted) and isinstance(other, Granted)
+        blocks = [set(range(each.first, each.first + each.count)) for each in (one, other)]
+        self.assertFalse(blocks[0] & blocks[1])
+
+    def test_nobody_gets_what_he_has(self) -> None:
+        self.done(A)
+        answer = self.slow(B, missing=0b1)
+        assert isinstance(answer, Granted)
+        self.assertEqual((answer.first, answer.count), (0, 1))
+
+    def test_what_is_held_and_comes_in_time_is_not_fetched(self) -> None:
+        self.done(A)
+        self.elsewhere(B, upload_bps=4e6)
+
+    def test_enough_holders_feed_everybody(self) -> None:
+        for peer in (A, B, C):
+            self.done(peer)
+        self.assertIsInstance(self.slow(D), Elsewhere)
+
+    def test_with_a_wide_or_unknown_uplink_what_is_held_is_not_fetched(self) -> None:
+        self.done(A)
+        self.assertIsInstance(self.slow(B, upload_bps=10e6), Elsewhere)
+        self.assertIsInstance(self.slow(B, upload_bps=0), Elsewhere)
+
+    def test_what_another_is_fetching_is_not_fetched_beside_him(self) -> None:
+        self.granted(A)
+        self.assertIsInstance(self.slow(B), Elsewhere)
+
+
 class BoundTests(SynchronousTestCase):
     def test_the_least_used_segments_are_forgotten(self) -> None:
         table = LeaseTable(LeaseRules(most_segments=10))

@@ -252,6 +252,12 @@ class LeaseTests(MessageCase):
         for bad in (1, 0, "true", None):
             self.assertIn('"hedge"', self.refuse(want=[want(1, hedge=bad)]))
 
+    def test_that_it_comes_too_slowly_is_true_or_false(self) -> None:
+        [told] = self.read(want=[want(1, slow=True)]).want
+        self.assertIs(told.slow, True)
+        for bad in (1, 0, "true", None):
+            self.assertIn('"slow"', self.refuse(want=[want(1, slow=bad)]))
+
     def test_a_path_is_short_and_printable(self) -> None:
         for bad in ("", "x" * 256, "a\nb", "é", 7):
             self.assertIn('"path"', self.refuse(want=[want(1, path=bad)]))

@@ -155,6 +155,7 @@ class Tracker:
             hedge=wish.hedge,
             refused=wish.refused,
             path=entry.path,
+            slow=wish.slow,
         )
         answer = self.leases.ask(
             peer,
