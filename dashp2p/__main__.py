@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given in (["--version"], ["-V"]):
         print(f"dashp2p {__version__}")
         return 0
+    if given and not given[0].startswith("-"):
+        print(f"dashp2p: there is no command {given[0]}", file=sys.stderr)
     asked = given in (["--help"], ["-h"])
     print(USAGE, end="", file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2

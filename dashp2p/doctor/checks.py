@@ -16,6 +16,8 @@ BROWSERS = (
     *("firefox", "microsoft-edge", "xdg-open", "open", "wslview"),
 )
 PORTS = (("origin", 9000), ("tracker", 7000), ("peer", 8001))
+SET_UP_MARK = ".venv/.installed-demo"
+"""What the set-up leaves in a checkout when all packages are there."""
 DISK_NEEDED_BYTES = 600 << 20
 """The cache leaves 512 MiB of a disk to others, and with less would keep nothing."""
 DISK_WISHED_BYTES = 4 << 30
@@ -73,6 +75,9 @@ def packages(machine: Machine, place: Place) -> Finding:
         if not absent:
             return Finding("programs", subject, OK, f"all {len(asked)} are installed")
         found = "not installed: " + ", ".join(absent)
+    elif place.checkout is not None and machine.can_read(str(place.checkout / SET_UP_MARK)):
+        found = "in .venv/; .venv/bin/dashp2p doctor looks into it"
+        return Finding("programs", subject, OK, found)
     else:
         found = "dashp2p is not installed in this Python"
     if place.checkout is not None:

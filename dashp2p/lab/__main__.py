@@ -14,6 +14,7 @@ from rich.table import Table
 
 from dashp2p.content.interrupts import Interrupted
 from dashp2p.lab import crashes, leftovers, netns, rows, summary
+from dashp2p.lab import film as films
 from dashp2p.lab.arguments import REPORT_NAME, Command, arguments_of
 from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.rehearse import options as rehearsal_options
@@ -56,6 +57,10 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         scenarios = [scenario for text in options.rows for scenario in rows.find(text)]
     except ValueError as error:
         raise LabUnavailableError(str(error)) from error
+    if options.dash is not None:
+        films.from_folder(options.dash)  # now, not after the lab has been tested
+    if options.film is not None and not options.film.is_file():
+        raise LabUnavailableError(f"there is no film {options.film}")
     if not options.loopback:
         netns.require_root()
         _believe(options, console)

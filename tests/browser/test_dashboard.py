@@ -87,6 +87,12 @@ class StateTests(DashboardTestCase):
         self.assertEqual(tab.text("#mode"), "Tracker away")
         self.assertEqual(tab.text("#viewers"), "3")
 
+    def test_figures_are_called_old_until_one_peer_has_told_anew(self) -> None:
+        tab = self.visit()
+        old = [[], [{"seen_s": 29}, {"seen_s": 11}], [{"seen_s": 29}, {"seen_s": 1}]]
+        called = "lists => import('/ui/feed.js').then(feed => lists.map(feed.areOld))"
+        self.assertEqual(tab.page.evaluate(called, old), [False, True, False])
+
     def test_the_graph_shows_who_served_whom_and_works_by_keyboard(self) -> None:
         self.announce(3)
         tab = self.visit()

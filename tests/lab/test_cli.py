@@ -37,6 +37,12 @@ class CommandLineTests(SynchronousTestCase):
         self.assertEqual(status, 2)
         self.assertIn("no-lease", err)
 
+    def test_a_film_that_is_not_there_is_told_before_anything_is_tested(self) -> None:
+        for option in ("--dash", "--film"):
+            status, out, err = said("run", "1", option, "/nowhere")
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn("/nowhere", err)
+
     def test_no_seeds_are_refused(self) -> None:
         self.assertEqual(said("run", "1", "--seeds", "0")[0], 2)
 

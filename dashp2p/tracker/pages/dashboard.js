@@ -1,6 +1,6 @@
 // The tracker's dashboard: brings feed, tiles, charts, graph and tables together.
 
-import { Feed } from "./feed.js";
+import { areOld, Feed } from "./feed.js";
 import * as format from "./format.js";
 import { Graph } from "./graph.js";
 import { AudienceChart, DELIVERED, grown, ORIGIN, RateChart } from "./series.js";
@@ -49,7 +49,8 @@ class Dashboard {
   }
 
   show({ document: found, points, how }) {
-    const [text, tone] = MODES[how];
+    const members = found.swarm?.members ?? [];
+    const [text, tone] = areOld(members) ? ["Asking the peers", "quiet"] : MODES[how];
     write("mode", text).dataset.tone = tone;
     id("banner").hidden = true;
     const empty = found.swarm === null;
@@ -59,7 +60,7 @@ class Dashboard {
     this.showSwarms(found);
     if (empty) return;
     const { swarm } = found;
-    this.members = swarm.members;
+    this.members = members;
     this.showTiles(swarm, points);
     this.rates.show(points, found.now_s);
     this.audience.show(points, found.now_s);

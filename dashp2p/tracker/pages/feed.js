@@ -8,6 +8,12 @@
 const POLL_MS = 4000;
 const SILENCE_MS = 9000;
 const RETRY_MS = 3000;
+const FRESH_S = 10;
+
+/** Peers tell more often once somebody looks: until the first of them has, all figures are old. */
+export function areOld(members) {
+  return members.length > 0 && members.every((one) => one.seen_s > FRESH_S);
+}
 
 /**
  * Dispatches "figures" (detail: document, points, how: "stream" | "shared" | "asked") and "gone".
