@@ -38,14 +38,6 @@ def share(part: float, whole: float) -> float | None:
     return part / whole if whole > 0 else None
 
 
-def necessary_egress_bps(media_bps: float, viewers: int, uplinks_bps: Sequence[float]) -> float:
-    """What the origin has to send at least: one copy, or what the crowd's uplinks don't cover.
-
-    max(r, N r - sum of u_i), the minimum server load (Kumar, Liu and Ross, INFOCOM 2007).
-    """
-    return max(media_bps, viewers * media_bps - sum(uplinks_bps))
-
-
 @frozen
 class Spread:
     """Several runs' values of one figure: their median and range."""

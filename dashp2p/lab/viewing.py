@@ -25,6 +25,8 @@ class Viewing:
     finished: bool
     requested_s: Mapping[str, float] = field(factory=dict)
     """When each of these was asked for, in seconds from the viewer's beginning, where told."""
+    came_s: Mapping[str, tuple[float, float]] = field(factory=dict)
+    """When each of them was asked for and was whole, in the same seconds, where both were told."""
     false_bytes: bool = False
     """Something that it got differs from what the origin published."""
     switches: int = 0
@@ -61,6 +63,11 @@ def read_viewing(report: Mapping[str, Any]) -> Viewing:
             str(one["path"]): float(one["requested_s"])
             for one in report.get("segments") or ()
             if one.get("requested_s") is not None
+        },
+        came_s={
+            str(one["path"]): (float(one["requested_s"]), float(one["done_s"]))
+            for one in report.get("segments") or ()
+            if one.get("complete", True) and one.get("done_s") is not None
         },
         false_bytes=report.get("exit_status") == FALSE_BYTES_STATUS,
         switches=int(report.get("switches") or 0),

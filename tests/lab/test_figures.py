@@ -104,6 +104,22 @@ class FiguresTests(SynchronousTestCase):
         self.assertEqual(len(found.window_egress), 3)
         self.assertEqual(sum(found.window_egress), 2000)
 
+    def test_the_worst_window_is_laid_beside_what_the_origin_had_to_send_in_it(self) -> None:
+        report = viewer({"a": 400, "b": 800})
+        for record, begins_s in zip(report["segments"], (0.0, 4.0), strict=True):
+            record.update(requested_s=begins_s, done_s=begins_s + 2.0)
+        egress = (Sample(0.0, 0), Sample(4.0, 500), Sample(8.0, 1700))
+        run = result(viewers={"p01": report}, visits=(Visit("p01", 0.0),), egress=egress)
+        self.assertEqual(figures(TWO, run).peak_window_over_need, 1.5)
+
+    def test_packet_heads_are_taken_off_the_worst_window(self) -> None:
+        targets = Targets(window_egress_over_need_max=1.15)
+        crowd = evolve(figures(TWO, result()), peak_window_over_need=1.26)
+        lone = evolve(figures(TWO, result()), copies=1.05)
+        found = checks(evolve(TWO, targets=targets), {Variant.PEERS: [crowd], Variant.LONE: [lone]})
+        peak = next(check for check in found if check.name == "egress in 4 s / need")
+        self.assertEqual((peak.value, peak.good), ("1.20", False))
+
     def test_who_has_a_lossy_link_is_left_out_of_the_mean_bitrate(self) -> None:
         lossy = evolve(TWO, links=Links(loss=Loss(0.1), lossy_peers=1))
         viewers = {"p01": viewer({}, rate=1e6), "p02": viewer({}, rate=5e6)}

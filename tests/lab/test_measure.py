@@ -12,7 +12,6 @@ from dashp2p.lab.measure import (
     copies_per_segment,
     distinct_bytes,
     jain,
-    necessary_egress_bps,
     offload,
     offload_limit,
     spread,
@@ -52,14 +51,6 @@ class JainTests(SynchronousTestCase):
         if found is not None:
             self.assertGreaterEqual(found, 1 / len(values) - 1e-9)
             self.assertLessEqual(found, 1 + 1e-9)
-
-
-class NeedTests(SynchronousTestCase):
-    def test_a_crowd_with_enough_uplink_needs_one_copy(self) -> None:
-        self.assertEqual(necessary_egress_bps(5e6, 10, [20e6] * 10), 5e6)
-
-    def test_a_crowd_with_too_little_needs_the_rest_too(self) -> None:
-        self.assertEqual(necessary_egress_bps(5e6, 10, [4e6] * 10), 10e6)
 
 
 class WindowTests(SynchronousTestCase):
