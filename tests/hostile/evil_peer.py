@@ -6,7 +6,6 @@ import socket
 import ssl
 import tempfile
 import time
-from hashlib import sha256
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +16,7 @@ from dashp2p.peer.link_tls import ALPN, certificate_of
 from dashp2p.wire.errors import ProtocolError
 from dashp2p.wire.frames import Error, Event, Frame, Have, Hello
 from dashp2p.wire.session import Session
+from tests.hostile.evil_member import evil_key
 from tests.processes import HOST
 
 SILENCE_S = 0.2
@@ -38,10 +38,16 @@ def tls_context(key: Ed25519PrivateKey) -> ssl.SSLContext:
 
 
 class EvilPeer:
-    """Dials a peer's exchange port. `name` decides its key, and so who it is."""
+    """Dials a peer's exchange port. `name` decides its key, and so who it is.
 
-    def __init__(self, port: int, name: str = "evil", tls: bool = True) -> None:
-        self.key = Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest())
+    Its `ticket` goes into HELLO; a peer whose tracker issues them listens to nobody without.
+    """
+
+    def __init__(
+        self, port: int, name: str = "evil", tls: bool = True, ticket: str | None = None
+    ) -> None:
+        self.key = evil_key(name)
+        self.ticket = (ticket or "").encode("ascii")
         self.session = Session()
         self.events: list[Event] = []
         self._unseen: list[Event] = []
@@ -52,11 +58,15 @@ class EvilPeer:
 
     def greet(self, swarm_id: bytes, positions: int, count: int) -> None:
         """HELLO and HAVE: from now on it is a neighbour, if it is let in."""
-        self.send(Hello(swarm_id, public_bytes(self.key), 4001))
+        self.hello(swarm_id)
         self.wait_for(Hello)
         if not self.closed:
             self.send(Have(count, positions))
             self.wait_for(Have)
+
+    def hello(self, swarm_id: bytes) -> None:
+        """It introduces itself; whether it is let in is seen later."""
+        self.send(Hello(swarm_id, public_bytes(self.key), 4001, True, self.ticket))
 
     def send(self, *frames: Frame) -> None:
         """Frames, as the protocol has them."""

@@ -14,12 +14,16 @@ from collections.abc import Callable, Sequence
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.testing import MemoryFilm
+from tests.hostile.evil_member import EvilMember
+from tests.hostile.evil_peer import EvilPeer
 from tests.peer.test_process import resident_mb
-from tests.processes import HOST, Daemon, Daemons, free_port
+from tests.processes import HOST, Daemon, Daemons, free_port, wait_until
 
 FILM = MemoryFilm.make(segments=4, segment_bytes=300_000)
 OTHER_FILM = MemoryFilm.make(segments=4, segment_bytes=300_000, seed=2)
 SEGMENT = "chunk_0_1.m4s"
+COUNT = len(FILM.index.entries)
+EVERYTHING = (1 << COUNT) - 1
 GROWTH_MB = 24.0
 """What an attack may add to a daemon's memory: a few connections' buffers."""
 ANSWER_S = 20.0
@@ -105,6 +109,30 @@ class HostileTestCase(SynchronousTestCase):
         if ready:
             peer.wait_ready()
         return peer
+
+    def swarm(self, *arguments: str, tracker_arguments: Sequence[str] = ()) -> Daemon:
+        """A peer, its tracker and its origin, all true; EvilMember gets tickets of that tracker."""
+        tracker = self.daemons.tracker(*tracker_arguments)
+        tracker.wait_ready()
+        self.tracker_url = tracker.url
+        peer = self.victim(f"{self.origin().url}/dash", "--tracker", tracker.url, *arguments)
+        wait_until("it has joined", lambda: peer.stats()["start"]["announced_s"], ANSWER_S)
+        return peer
+
+    def member(self, name: str = "evil") -> EvilMember:
+        """Somebody who joined as peers do, and has a ticket."""
+        return EvilMember(self.tracker_url, FILM.signature.swarm_id, name).join()
+
+    def evil(
+        self, name: str = "evil", has: int = EVERYTHING, member: EvilMember | None = None
+    ) -> EvilPeer:
+        """A neighbour that is let in, by a ticket of its own."""
+        ticket = (member or self.member(name)).ticket
+        evil = EvilPeer(self.exchange_port, name, ticket=ticket)
+        self.addCleanup(evil.hang_up)
+        evil.greet(FILM.signature.swarm_id, has, COUNT)
+        self.assertFalse(evil.closed, evil.events)
+        return evil
 
     def server(self, handler: type[QuietHandler]) -> Answered:
         """A server that ends with the test."""
