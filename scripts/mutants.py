@@ -276,6 +276,13 @@ MUTANTS = (
         "tests.peer.test_origin_client",
     ),
     Mutant(
+        "what inflates without end",
+        "dashp2p/peer/origin_client.py",
+        "self._inflater.decompress(data, self._left + 1)",
+        "self._inflater.decompress(data)",
+        "tests.peer.test_origin_client",
+    ),
+    Mutant(
         "an origin that trickles",
         "dashp2p/peer/origin_client.py",
         "        if came < LEAST_BYTES:",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
@@ -22,11 +23,13 @@ from dashp2p.peer.limits import (
     ORIGIN_SILENCE_S,
     ORIGIN_SLOWEST_BPS,
 )
+from dashp2p.peer.plain_agent import encoding_of
 from dashp2p.peer.reasons import reason
 
 LEAST_BYTES = round(ORIGIN_SLOWEST_BPS / 8 * ORIGIN_PATIENCE_S)
 """What a body must bring in each ORIGIN_PATIENCE_S, or end."""
-
+GZIP_WBITS = 31
+"""That zlib is to read gzip's header, too."""
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -48,7 +51,8 @@ class OriginError(Exception):
 class _Body(Protocol):
     """Hands a body on piece by piece; gives up when it comes too slowly, or beyond the size.
 
-    With `stops_full` a body may be longer: it is read up to the size, and then closed.
+    With `stops_full` a body may be longer: it is read up to the size, and then closed. What was
+    compressed unasked is inflated, but never beyond the size.
     """
 
     def __init__(
@@ -57,8 +61,10 @@ class _Body(Protocol):
         limit_bytes: int,
         clock: IReactorTime,
         stops_full: bool = False,
+        encoding: str = "",
     ) -> None:
         self.done: Deferred[int] = Deferred(self._cancel)
+        self._inflater = zlib.decompressobj(GZIP_WBITS) if encoding == "gzip" else None
         self._take = take
         self._left = limit_bytes
         self._stops_full = stops_full
@@ -72,6 +78,12 @@ class _Body(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._failure is not None or self._cancelled or self.done.called:
             return
+        if self._inflater is not None:
+            try:
+                data = self._inflater.decompress(data, self._left + 1)
+            except zlib.error as error:
+                self._fail(OriginError(f"what the origin compressed is broken: {error}"))
+                return
         if len(data) > self._left:
             if not self._stops_full:
                 self._fail(OriginError("the origin sent more than was asked for"))
@@ -211,7 +223,11 @@ class OriginClient:
 
         A body beyond the limit is an error, or with `stops_full` read up to it.
         """
-        body = _Body(take, limit_bytes, self.clock, stops_full)
+        encoding = encoding_of(response)
+        if encoding not in ("", "gzip"):
+            self.discard(response)
+            raise OriginError("the origin compressed the answer, which it was not asked for")
+        body = _Body(take, limit_bytes, self.clock, stops_full, encoding)
         response.deliverBody(body)
         return await body.done
 

@@ -11,12 +11,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
-from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
+from twisted.web.iweb import IResponse
 from twisted.web.server import Request
 from zope.interface import implementer
 
 from dashp2p.peer.limits import ORIGIN_PATIENCE_S
 from dashp2p.peer.origin_client import LEAST_BYTES, OriginClient, OriginError
+from dashp2p.peer.plain_agent import encoding_of
 from dashp2p.web.json import error_body
 
 log = Logger()
@@ -139,9 +140,9 @@ async def pass_through(request: Request, origin: OriginClient, path: str) -> int
         request.finish()
         return 0
     request.setResponseCode(response.code)
-    if response.length == UNKNOWN_LENGTH:
-        # The origin compressed it unasked, and treq has unpacked it: that length is not this one's.
-        response.headers.removeHeader("Content-Length")
+    if encoding := encoding_of(response):
+        # Unasked: for whoever asked here it stays as it came, and nothing inflates on the way.
+        request.setHeader(b"Content-Encoding", encoding.encode("latin-1"))
     for name in ANSWERED:
         values = response.headers.getRawHeaders(name)
         if values:

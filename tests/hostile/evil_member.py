@@ -31,6 +31,8 @@ class EvilMember:
     swarm: bytes
     name: str = "evil"
     ticket: str | None = None
+    headers: dict[str, str] = field(factory=dict)
+    """Sent with announces, besides those that are needed."""
     key: Ed25519PrivateKey = field(init=False)
     body: bytes = field(default=b"", init=False)
     """Of the last announce, with `signature`."""
@@ -50,7 +52,7 @@ class EvilMember:
         assert code == 200 and answer["ticket"], (code, answer)
         return self
 
-    def announce(self, headers: dict[str, str] | None = None, **changes: Any) -> tuple[int, Any]:
+    def announce(self, **changes: Any) -> tuple[int, Any]:
         """It listens nowhere, so nobody is sent to it, unless `changes` say otherwise."""
         message = {
             "v": 1,
@@ -66,13 +68,12 @@ class EvilMember:
         }
         self.body = json.dumps(message).encode()
         self.signature = sign_announce(self.key, self.body)
-        return self.repeat(headers)
+        return self.repeat()
 
-    def repeat(self, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    def repeat(self) -> tuple[int, Any]:
         """The last announce, byte by byte."""
-        code, answer = self.post(
-            "/announce", self.body, {"Dashp2p-Signature": self.signature, **(headers or {})}
-        )
+        headers = {"Dashp2p-Signature": self.signature, **self.headers}
+        code, answer = self.post("/announce", self.body, headers)
         if code == 200:
             self.ticket = answer["ticket"]
         return code, answer

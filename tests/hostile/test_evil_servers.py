@@ -6,15 +6,25 @@ import contextlib
 import json
 import threading
 import time
+import zlib
+from pathlib import Path
 from typing import ClassVar
 
 from dashp2p.content.index import BLOCKS_NAME, SIGNATURE_NAME
-from dashp2p.content.signature import INDEX_NAME
+from dashp2p.content.signature import INDEX_NAME, IndexSignature
+from dashp2p.peer.limits import ORIGIN_PATIENCE_S
 from dashp2p.testing import MemoryFilm
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Data, Request
 from tests.hostile.evil_peer import EvilPeer
-from tests.hostile.support import FILM, OTHER_FILM, SEGMENT, HostileTestCase, QuietHandler
+from tests.hostile.support import (
+    FILM,
+    GROWTH_MB,
+    OTHER_FILM,
+    SEGMENT,
+    HostileTestCase,
+    QuietHandler,
+)
 from tests.processes import HOST, Daemon, wait_until
 
 ISSUED_S = 1_700_000_000.0
@@ -97,6 +107,104 @@ class EvilOriginTests(HostileTestCase):
                         self.wfile.write(bytes(1 << 20))
 
         self.serve(Endless)
+
+    def test_a_small_body_that_inflates_without_end(self) -> None:
+        """Outcome: 1 MB that would become 1 GB is not inflated; memory peaks below 24 MiB more."""
+        bomb = inflating(1 << 30)
+
+        class Inflating(_Origin):
+            def answer(self) -> None:
+                if self.path.endswith(("1.m4s", "not-listed.m4s")):
+                    self.give(bomb, Content_Encoding="gzip")
+                else:
+                    _Origin.answer(self)
+
+        peer = self.victim(f"{self.server(Inflating).url}/dash")
+        before = peak_mb(peer)
+        self.assert_never_false(peer)
+        _, body = self.play(peer, "not-listed.m4s")
+        self.assertTrue(body in (b"", bomb), "it was inflated on the way")
+        self.assertLess(peak_mb(peer) - before, GROWTH_MB)
+        self.assert_plays(peer, "chunk_0_2.m4s")
+
+    def test_a_trickle(self) -> None:
+        """Outcome: whatever is passed through is given up after 5 to 10 s; others are served."""
+
+        class Trickle(_Origin):
+            def answer(self) -> None:
+                if not self.path.endswith("not-listed.m4s"):
+                    _Origin.answer(self)
+                    return
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    for _ in range(200):
+                        self.wfile.write(b"x" * 100)
+                        time.sleep(0.1)
+
+        peer = self.victim(f"{self.server(Trickle).url}/dash")
+        began_s = time.monotonic()
+        _, body = self.play(peer, "not-listed.m4s")
+        took_s = time.monotonic() - began_s
+        self.assertLess(took_s, 2 * ORIGIN_PATIENCE_S + 1.0)
+        self.assertLess(len(body), 20_000)
+        self.assert_plays(peer, "chunk_0_2.m4s")
+
+    def test_proof_without_end(self) -> None:
+        """Outcome: index.sig of any length is read up to 4 KiB; passed through, within 24 MiB."""
+
+        class Long(_Origin):
+            def answer(self) -> None:
+                if self.path.endswith(SIGNATURE_NAME):
+                    self.give(b"{" + b" " * (64 << 20) + b"}")
+                else:
+                    _Origin.answer(self)
+
+        server = self.server(Long)
+        peer = self.victim(f"{server.url}/dash", ready=False)
+
+        def asked() -> None:
+            wait_until("it has asked", lambda: f"/dash/{SIGNATURE_NAME}" in server.asked, LEARNED_S)
+            self.assert_plays(peer, "chunk_0_2.m4s")
+
+        wait_until("it is here", lambda: self.readyz(peer), LEARNED_S)
+        self.grows_little(peer, asked)
+        self.assertNotEqual(peer.stats()["mode"], "sharing")
+
+    def test_an_index_whose_paths_lead_out(self) -> None:
+        """Outcome: though the right key signed it, it is refused; nothing is shared or written."""
+        document = json.loads(FILM.files[INDEX_NAME])
+        document["representations"][0]["media"][0][0] = "../../evil.m4s"
+        raw = json.dumps(document).encode()
+        signature = IndexSignature.sign(raw, FILM.index.presentation_id, MemoryFilm.key(), 1)
+
+        class Leading(_Origin):
+            spoil = _Origin._range
+            files: ClassVar[dict[str, bytes]] = {
+                **FILM.files,
+                INDEX_NAME: raw,
+                SIGNATURE_NAME: signature.to_bytes(),
+            }
+
+        peer = self.victim(f"{self.server(Leading).url}/dash", ready=False)
+        wait_until("/readyz says so", lambda: "safe relative path" in self.readyz(peer), LEARNED_S)
+        self.assertEqual(peer.stats()["mode"], "pass-through")
+        self.assertEqual(list(self.daemons.folder.rglob("evil*")), [])
+        self.assert_plays(peer)
+
+    def test_a_film_larger_than_the_cache(self) -> None:
+        """Outcome: the folder never holds more than --cache-size; all is played."""
+
+        class Whole(_Origin):
+            spoil = _Origin._range
+
+        quota_bytes = 700_000
+        arguments = ("--cache-size", f"{quota_bytes}B")
+        peer = self.victim(f"{self.server(Whole).url}/dash", *arguments)
+        for number in (1, 2, 3, 4, 1, 2):
+            self.assert_plays(peer, f"chunk_0_{number}.m4s")
+            files = (self.daemons.folder / "cache-victim" / "segments").iterdir()
+            self.assertLessEqual(sum(size_of(file) for file in files), quota_bytes)
 
     def test_a_redirect_elsewhere_is_not_followed(self) -> None:
         canary = self.server(QuietHandler)
@@ -259,6 +367,28 @@ class EvilTrackerTests(HostileTestCase):
                     time.sleep(1.0)
 
         self.play_with(Noise)
+
+
+def inflating(size_bytes: int) -> bytes:
+    """A gzip file a thousandth as long."""
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
+    zeros = bytes(1 << 20)
+    parts = [squeeze.compress(zeros) for _ in range(size_bytes >> 20)]
+    return b"".join([*parts, squeeze.flush()])
+
+
+def peak_mb(peer: Daemon) -> float:
+    """The most memory that it ever had."""
+    status = Path(f"/proc/{peer.process.pid}/status").read_text()
+    return float(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def size_of(file: Path) -> int:
+    """0 where it went meanwhile."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def peer_knows(peer: Daemon) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import tracemalloc
 from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import urlsplit
@@ -122,6 +124,43 @@ class FetchTests(OriginClientTestCase):
         self.origin.ignores_range = True
         self.fetch(0, 100)
         self.assertEqual(self.got, FILE[:100])
+
+
+class CompressedTests(OriginClientTestCase):
+    """An origin that compresses though it was asked not to."""
+
+    def test_it_is_inflated(self) -> None:
+        self.answering(200, gzip.compress(FILE), Content_Encoding="gzip")
+        self.fetch(0, SIZE, whole=True)
+        self.assertEqual(self.got, FILE)
+
+    def test_no_further_than_what_was_asked_for(self) -> None:
+        """A mebibyte of zeros is a kibibyte: a thousand times as much comes out of one read."""
+        self.answering(200, gzip.compress(bytes(64 << 20)), Content_Encoding="gzip")
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        self.assertIn("more than was asked for", str(self.refused(0, SIZE, whole=True)))
+        self.assertLess(tracemalloc.get_traced_memory()[1], 2 << 20)
+
+    def test_what_is_broken_is_refused(self) -> None:
+        packed = gzip.compress(FILE)
+        self.answering(200, packed[:50] + b"x" * 50 + packed[100:], Content_Encoding="gzip")
+        self.refused(0, SIZE, whole=True)
+        self.answering(200, packed[:-200], Content_Encoding="gzip")
+        self.refused(0, SIZE, whole=True)
+        self.answering(200, FILE, Content_Encoding="gzip")
+        self.assertIn("broken", str(self.refused(0, SIZE, whole=True)))
+
+    def test_other_ways_are_refused(self) -> None:
+        for encoding in ("br", "deflate", "gzip, gzip"):
+            self.answering(200, FILE, Content_Encoding=encoding)
+            self.assertIn("compressed", str(self.refused(0, SIZE, whole=True)))
+            self.assertTrue(self.origin.responses[-1].closed)
+
+    def test_the_header_that_tells_is_believed_of_nobody(self) -> None:
+        self.answering(200, FILE, Dashp2p_Came_As="gzip")
+        self.fetch(0, SIZE, whole=True)
+        self.assertEqual(self.got, FILE)
 
 
 class RefusalTests(OriginClientTestCase):
