@@ -27,6 +27,8 @@ class ThroughputAbr:
     ladder_bps: Sequence[int]
     cap_bps: float | None = None
     """The highest rung that the server advises (CMSD `mb`), where the viewer listens to it."""
+    most_bps: float | None = None
+    """The highest rung that whoever watches wants: a small window, a data plan."""
     _samples: deque[float] = field(factory=lambda: deque(maxlen=SAMPLES))
 
     def measured(self, size_bytes: int, took_s: float, told_bps: float | None = None) -> None:
@@ -40,13 +42,12 @@ class ThroughputAbr:
             return None
         return len(self._samples) / sum(1 / sample for sample in self._samples)
 
-    def choose(self) -> int:
-        """The bitrate for the next segment."""
-        ladder = sorted(self.ladder_bps)
+    def choose(self, among: Sequence[int] | None = None) -> int:
+        """The bitrate for the next segment: one of the ladder, or of these rungs of it."""
+        ladder = sorted(self.ladder_bps if among is None else among)
         estimate = self.estimate_bps
         if estimate is None:
             return ladder[0]
-        limit = estimate * SAFETY
-        if self.cap_bps is not None:
-            limit = min(limit, self.cap_bps)
+        caps = [cap for cap in (self.cap_bps, self.most_bps) if cap is not None]
+        limit = min([estimate * SAFETY, *caps])
         return max((rung for rung in ladder if rung <= limit), default=ladder[0])

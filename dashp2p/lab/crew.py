@@ -75,6 +75,8 @@ class Crew:
         if self.scenario.player is Player.DASHJS:
             return self._browser(host, base, through_peer)
         extra = ["--cmcd", "--cmsd"] if self.scenario.player is Player.CMCD else []
+        if (most_bps := self.scenario.wanted_bps(host)) is not None:
+            extra += ["--most", f"{most_bps:g}"]
         if through_peer:
             extra += ["--verify-against", str(self.film.folder)]
         # The reactor too, or the import of its kind, a tenth of a second in a crowd, is measured.

@@ -26,7 +26,14 @@ CONNECTIONS = 4
 
 
 class DownloadError(Exception):
-    """A file did not come; the text says why."""
+    """A file did not come; the text says why. `status` and `headers` are of the answer, if any."""
+
+    def __init__(
+        self, why: str, status: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(why)
+        self.status = status
+        self.headers = headers or {}
 
 
 @frozen
@@ -88,6 +95,13 @@ class _Body(Protocol):
             self.done.errback(DownloadError(self._gave_up or "the answer broke off"))
 
 
+def _told(response: IResponse) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): values[-1].decode("latin-1")
+        for name, values in response.headers.getAllRawHeaders()
+    }
+
+
 class Downloader:
     """Fetches files below one URL."""
 
@@ -107,8 +121,9 @@ class Downloader:
         body = _Body(keep, self._reactor)
         response.deliverBody(body)
         await body.done
+        told = _told(response)
         if response.code != 200:
-            raise DownloadError(f"status {response.code}")
+            raise DownloadError(f"status {response.code}", response.code, told)
         now = self._reactor.seconds()
         return Download(
             size_bytes=body.size_bytes,
@@ -117,10 +132,7 @@ class Downloader:
             requested_at=requested_at,
             first_byte_at=body.first_at if body.first_at is not None else now,
             done_at=now,
-            headers={
-                name.decode("latin-1").lower(): values[-1].decode("latin-1")
-                for name, values in response.headers.getAllRawHeaders()
-            },
+            headers=told,
         )
 
     async def _answer(self, asked: Deferred[IResponse]) -> IResponse:

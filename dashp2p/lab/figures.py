@@ -10,7 +10,10 @@ from typing import Any
 from attrs import frozen
 
 from dashp2p.lab import measure
+from dashp2p.lab.check import Check
 from dashp2p.lab.need import needed_in_windows
+from dashp2p.lab.origin_checks import origin_checks
+from dashp2p.lab.origin_end import Ended
 from dashp2p.lab.result import RunResult
 from dashp2p.lab.scenario import Scenario, Variant, Visit
 from dashp2p.lab.summary import Summary, summarise
@@ -54,6 +57,10 @@ class Figures:
     takeovers: int | None
     liars_kept: int | None
     """Links that honest peers had with liars at the end; None where there were none."""
+    origin_ended: Ended | None
+    """How the origin was killed; None where it was not."""
+    refused_worst_s: float | None
+    """The longest that a viewer waited for a 503; None where none got any."""
     cpu_per_viewer: float | None
     """CPU that a peer's daemon used, as share of one core while its viewer watched; the median."""
     machine_busy: float | None
@@ -64,16 +71,6 @@ class Figures:
     """Changes of bitrate per viewer."""
     qoe: float | None = None
     """The linear score per segment of the median viewer; see dashp2p.web.qoe."""
-
-
-@frozen
-class Check:
-    """One target: what it is, what it came to, and whether it holds (None: could not be told)."""
-
-    name: str
-    target: str
-    value: str
-    good: bool | None
 
 
 def figures(scenario: Scenario, result: RunResult) -> Figures:
@@ -111,6 +108,8 @@ def figures(scenario: Scenario, result: RunResult) -> Figures:
         waste_share=_waste_share(stats, seen.values(), result.egress_bytes),
         takeovers=_takeovers(result.swarms),
         liars_kept=_liars_kept(result.liar_ids, stats),
+        origin_ended=result.origin_ended,
+        refused_worst_s=max((s for v in seen.values() for s in v.refused_s), default=None),
         cpu_per_viewer=_cpu_per_viewer(result),
         machine_busy=result.machine_busy,
         crowd=summarise(stats) if stats else None,
@@ -163,6 +162,12 @@ def checks(
     at_least("takeovers", targets.takeovers_min, median(crowd, "takeovers"), ".0f")
     kept = median(crowd, "liars_kept")
     at_most("links kept with liars", targets.liars_kept_max, kept, ".0f")
+    if targets.refusal_s_max is not None:
+        found += origin_checks(
+            targets.refusal_s_max,
+            [one.origin_ended for one in crowd],
+            [one.refused_worst_s for one in crowd],
+        )
     absent = max((one.never_began + one.unfinished for one in crowd), default=None)
     at_most("viewers that never began or ended", 0, absent, "d")
     deceived = max((one.false_bytes for one in crowd), default=None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import frozen
@@ -47,13 +46,6 @@ class Film:
             if entry.start_s is not None and entry.duration_s is not None
         ]
         return round(max(ends, default=0.0), 1)
-
-    def siblings(self, paths: Iterable[str]) -> set[str]:
-        """All files of every representation that one of `paths` belongs to."""
-        entries = self.index.entries
-        given = set(paths)
-        rungs = {entry.representation_id for entry in entries if entry.path in given} - {None}
-        return {entry.path for entry in entries if entry.representation_id in rungs}
 
 
 def cache_folder() -> Path:

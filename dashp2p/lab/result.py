@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from dashp2p.lab.measure import Sample
+from dashp2p.lab.origin_end import Ended
 from dashp2p.lab.scenario import Variant, Visit
 
 
@@ -56,6 +57,8 @@ class RunResult:
     presentation: str | None = None
     liar_ids: tuple[str | None, ...] = ()
     """Who the liars are; None for one that was not there to be asked."""
+    origin_ended: Ended | None = None
+    """How the origin was killed, where that was so."""
 
     @property
     def egress_bytes(self) -> int:

@@ -111,10 +111,14 @@ ROWS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "origin-killed",
-        "ten at once, near, origin killed once all is held",
+        "ten, 2.5 s apart, near, all but the last content with 3 Mbit/s, "
+        "origin killed once that is held",
         14,
+        # At once all would have all when it is held. The last comes to a rung that nobody has.
+        spacing_s=2.5,
+        most_bps=3e6,
         origin_killed_when_held=True,
-        targets=Targets(stalls_max=0),
+        targets=Targets(stalls_max=0, refusal_s_max=1.0),
     ),
     Scenario(
         "liars",
@@ -141,6 +145,7 @@ def with_player(scenario: Scenario, player: Player) -> Scenario:
         scenario,
         title=f"{scenario.title} (but {viewers} viewers, dash.js)",
         player=player,
+        most_bps=None,
         peers=viewers,
         ladder=BROWSER_LADDER,
     )

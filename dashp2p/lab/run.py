@@ -184,6 +184,7 @@ class Run:
             viewers=viewers,
             stats=company.stats,
             liar_ids=tuple(liar_ids),
+            origin_ended=self._troubles.origin_ended,
             swarms=swarms,
             cpu_s=cpu_s,
             machine_busy=machine_busy,

@@ -18,6 +18,7 @@ from attrs import frozen
 from dashp2p.lab.figures import Figures, figures
 from dashp2p.lab.loss import Loss
 from dashp2p.lab.measure import Sample
+from dashp2p.lab.origin_end import Ended, Refusal
 from dashp2p.lab.result import RunResult, Setting
 from dashp2p.lab.scenario import (
     Churn,
@@ -157,10 +158,18 @@ def _result(told: Mapping[str, Any]) -> RunResult:
             "variant": Variant(told["variant"]),
             "setting": Setting(told.get("setting", usual.value)),
             "egress": tuple(_known(Sample, one) for one in told["egress"]),
+            "origin_ended": _ended(told.get("origin_ended")),
             "visits": tuple(_visit(one) for one in told["visits"]),
             **{name: tuple(told.get(name) or ()) for name in _LISTS},
         },
     )
+
+
+def _ended(told: Mapping[str, Any] | None) -> Ended | None:
+    if told is None:
+        return None
+    refusals = tuple(_known(Refusal, one) for one in told.get("refusals") or ())
+    return _known(Ended, {**told, "refusals": refusals})
 
 
 def _visit(told: Mapping[str, Any]) -> Visit:

@@ -121,6 +121,8 @@ class Targets:
     offload_min: float | None = None
     window_egress_over_need_max: float | None = None
     takeovers_min: int | None = None
+    refusal_s_max: float | None = None
+    """With the origin gone: how soon who asks for what nobody holds hears that it can't be had."""
     liars_kept_max: int | None = None
     """Links that honest peers still have with liars at the end."""
 
@@ -136,6 +138,7 @@ class Targets:
             ("offload >= {:g}", self.offload_min),
             ("egress in 4 s <= {:g} x need", self.window_egress_over_need_max),
             ("takeovers >= {}", self.takeovers_min),
+            ("what nobody holds refused within {:g} s", self.refusal_s_max),
             ("links kept with liars <= {}", self.liars_kept_max),
         )
         words = [text.format(value) for text, value in told if value is not None]
@@ -157,6 +160,8 @@ class Scenario:
     """As segment.sh takes it; None for its usual one."""
     player: Player = Player.PLAIN
     buffer_s: float = 12.0
+    most_bps: float | None = None
+    """The highest bitrate that all viewers but the last want: a small window, a data plan."""
     killed: int = 0
     killed_at_s: float = 0.0
     churn: Churn | None = None
@@ -164,6 +169,7 @@ class Scenario:
     """Daemons begin with the players, not before."""
     tracker_killed_at_s: float | None = None
     origin_killed_when_held: bool = False
+    """See dashp2p.lab.origin_end; at the latest when the film has lasted as long as it is."""
     liars: tuple[Lie, ...] = ()
     """Peers beside the crowd's that do not play fair, one for each kind named, without viewers."""
     targets: Targets = field(factory=Targets)
@@ -200,6 +206,10 @@ class Scenario:
         if self.links.loss.rate <= 0:
             return False
         return self.links.lossy_peers is None or number <= self.links.lossy_peers
+
+    def wanted_bps(self, host: str) -> float | None:
+        """The highest bitrate that the viewer there wants; None: as much as can be had."""
+        return None if host == host_name(self.peers) else self.most_bps
 
 
 def host_name(number: int) -> str:

@@ -43,6 +43,7 @@ _ANSWER_BYTES_MAX = 64 * 2**20
 class Answer:
     status: int
     body: bytes
+    headers: http.client.HTTPMessage = field(factory=http.client.HTTPMessage)
 
     def json(self) -> Any:
         """The body as JSON; ValueError when it is none."""
@@ -93,7 +94,7 @@ def get(connection: socket.socket, address: tuple[str, int], path: str) -> Answe
         connection.connect(address)
         client.request("GET", path)
         answer = client.getresponse()
-        return Answer(answer.status, answer.read(_ANSWER_BYTES_MAX))
+        return Answer(answer.status, answer.read(_ANSWER_BYTES_MAX), answer.headers)
     except http.client.HTTPException as error:
         raise ConnectionError(f"{address}: {error!r}") from error
     finally:

@@ -10,7 +10,8 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from dashp2p.lab import film as films
-from dashp2p.lab.figures import Check, Figures, checks, figures, guards
+from dashp2p.lab.check import Check
+from dashp2p.lab.figures import Figures, checks, figures, guards
 from dashp2p.lab.film import Film
 from dashp2p.lab.result import RunResult
 from dashp2p.lab.run import Run, RunFailedError

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dashp2p.lab import measure
-from dashp2p.lab.figures import Check, Figures
+from dashp2p.lab.check import Check
+from dashp2p.lab.figures import Figures
 from dashp2p.lab.scenario import Variant
 from dashp2p.lab.selftest import Finding
 from dashp2p.lab.suite import Outcome

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from attrs import define, field
 
@@ -13,14 +12,14 @@ from dashp2p.lab.agenda import Agenda
 from dashp2p.lab.aim import Aim
 from dashp2p.lab.company import Company
 from dashp2p.lab.film import Film
+from dashp2p.lab.origin_end import Ended, OriginEnd
 from dashp2p.lab.scenario import Ending, Scenario, Visit
-from dashp2p.lab.stage import ORIGIN, TRACKER
+from dashp2p.lab.stage import TRACKER
 
 AIM_S = 2.0
 """How long a departure waits for somebody to lead a fetch, looking every AIM_EVERY_S."""
 
 AIM_EVERY_S = 0.1
-LOOK_EVERY_S = 0.5
 
 
 @define(eq=False)
@@ -34,6 +33,7 @@ class Troubles:
     agenda: Agenda
     left: dict[str, tuple[float, Ending]] = field(factory=dict)
     _aim: Aim = field(init=False)
+    _origin_end: OriginEnd | None = None
     _swapped: dict[str, str] = field(init=False, factory=dict)
     _peer_ids: dict[str, str] = field(init=False, factory=dict)
 
@@ -51,7 +51,14 @@ class Troubles:
             kill = partial(self.company.kill, TRACKER)
             self.agenda.at(self.scenario.tracker_killed_at_s, kill)
         if self.scenario.origin_killed_when_held:
-            self.agenda.at(1.0, self._kill_origin_when_held)
+            latest_s = self.scenario.film_s
+            self._origin_end = OriginEnd(self.film.index, self.company, self.agenda, latest_s)
+            self._origin_end.plan()
+
+    @property
+    def origin_ended(self) -> Ended | None:
+        """How the origin ended, where it was to end and has."""
+        return None if self._origin_end is None else self._origin_end.ended
 
     def _plan_leaving(self, visit: Visit, at_s: float) -> None:
         churn = self.scenario.churn
@@ -103,19 +110,3 @@ class Troubles:
                 peer.send(signal.SIGSTOP)
             case Ending.CUT:
                 self.company.stage.connect(host, False)
-
-    def _kill_origin_when_held(self) -> None:
-        """Once every segment of the rungs in use is with some peer, the origin goes."""
-        ask = self.company.ask
-        stats = [answer for host in self.company.peers if (answer := ask(host, "/stats"))]
-        if stats and _all_held(stats, self.film):
-            self.company.notes.append(f"origin killed at {self.agenda.now_s:.1f} s")
-            self.company.kill(ORIGIN)
-        else:
-            self.agenda.at(self.agenda.now_s + LOOK_EVERY_S, self._kill_origin_when_held)
-
-
-def _all_held(stats: list[Any], film: Film) -> bool:
-    """Whether the crowd holds all media of each representation that somebody has played from."""
-    held = {record["path"] for one in stats for record in one.get("segments", ())}
-    return bool(held) and film.siblings(held) <= held

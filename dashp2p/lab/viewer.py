@@ -15,6 +15,7 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,18 @@ from twisted.internet.task import LoopingCall, deferLater, react
 from dashp2p.content.mpd import Manifest, ManifestRepresentation, MpdRefused, read_mpd
 from dashp2p.lab import viewer_report
 from dashp2p.lab.abr import ThroughputAbr
+from dashp2p.lab.barred import BarredRungs
 from dashp2p.lab.buffer_log import INTERVAL_S, BufferLog
 from dashp2p.lab.download import Download, Downloader, DownloadError
+from dashp2p.lab.patient import PatientLoader
 from dashp2p.lab.playback import Playback
 from dashp2p.lab.player_events import Account, Reporter
 from dashp2p.lab.told import Teller, cmcd_query
 from dashp2p.lab.viewer_options import options
 
 RETRIES = 3
-RETRY_S = 1.0
+RETRIES_OF_A_RUNG = 1
+"""Where there is another rung to go to."""
 MIN_SLEEP_S = 0.01
 CMSD_VALUE = re.compile(r"\b(etp|mb)=(\d{1,9})\b")
 
@@ -56,6 +60,8 @@ class Viewer:
     """Apply CMSD."""
     from_first_byte: bool = False
     """Measure throughput without the wait for the first byte, as dash.js does."""
+    most_bps: float | None = None
+    """The highest bitrate of the picture that is wanted."""
     verify_against: Path | None = None
     reporter: Reporter | None = None
     """Told how it goes."""
@@ -67,11 +73,13 @@ class Viewer:
     bytes_total: int = 0
     buffer: BufferLog = field(factory=BufferLog)
     _abr: ThroughputAbr | None = None
+    _barred: BarredRungs = field(factory=BarredRungs)
     _audio_bps: int = 0
     _stalls_told: int = 0
     begun_at: float = field(init=False)
     _mpd: str = field(init=False)
     _loader: Downloader = field(init=False)
+    _patient: PatientLoader = field(init=False)
     _teller: Teller = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -79,15 +87,18 @@ class Viewer:
         self._loader = Downloader(self.reactor, base)
         self._teller = Teller(self.name)
         self.begun_at = self.reactor.seconds()
+        self._patient = PatientLoader(self.reactor, self._loader, self._heed, self.begun_at)
 
     async def play(self) -> None:
         """Play the film. Raises PlayError."""
-        self.begun_at = self.reactor.seconds()
+        self.begun_at = self._patient.begun_at = self.reactor.seconds()
         if self.reporter is not None:
             self.reporter.begin()
-        got = await self._fetch(self._mpd, self._teller.manifest(), keep=True)
         try:
+            got = await self._fetch(self._mpd, self._teller.manifest(), RETRIES, keep=True)
             manifest = read_mpd(got.data or b"")
+        except DownloadError as error:
+            raise PlayError(f"the MPD does not come: {error}") from error
         except MpdRefused as error:
             raise PlayError(f"the MPD cannot be played: {error}") from error
         tracks = self._tracks(manifest)
@@ -96,7 +107,8 @@ class Viewer:
         ]
         duration_s = min(manifest.duration_s, *ends_s)
         self.playback = Playback(tuple(tracks), duration_s, self.begun_at)
-        self._abr = ThroughputAbr([item.bandwidth_bps for item in tracks["video"]])
+        ladder_bps = [item.bandwidth_bps for item in tracks["video"]]
+        self._abr = ThroughputAbr(ladder_bps, most_bps=self.most_bps)
         if "audio" in tracks:
             self._audio_bps = min(item.bandwidth_bps for item in tracks["audio"])
         loops = [Deferred.fromCoroutine(self._load(name, tracks[name])) for name in tracks]
@@ -140,16 +152,35 @@ class Viewer:
         inits: set[str] = set()
         for number in range(min(len(rung.media) for rung in rungs)):
             await self._room(track)
-            rung = self._choose(track, rungs)
-            if rung.init_path not in inits:
-                inits.add(rung.init_path)
-                await self._fetch(rung.init_path, self._teller.init())
-            await self._load_segment(track, rung, number)
+            loaded = False
+            while not loaded:
+                loaded = await self._load_somehow(track, rungs, number, inits)
+
+    async def _load_somehow(
+        self, track: str, rungs: list[ManifestRepresentation], number: int, inits: set[str]
+    ) -> bool:
+        """Load a segment of the rung that suits. False: it did not come, and another rung might."""
+        left = self._barred.left(rungs, self.reactor.seconds())
+        rung = self._choose(track, left)
+        retries = RETRIES_OF_A_RUNG if len(left) > 1 else RETRIES
+        path = rung.init_path
+        try:
+            if path not in inits:
+                await self._fetch(path, self._teller.init(), retries)
+                inits.add(path)
+            path = rung.media[number].path
+            await self._load_segment(track, rung, number, retries)
+        except DownloadError as error:
+            if len(left) == 1:
+                raise PlayError(f"{path}: {error}") from error
+            self._barred.bar(rung, self.reactor.seconds())
+            return False
+        return True
 
     def _choose(self, track: str, rungs: list[ManifestRepresentation]) -> ManifestRepresentation:
         if track != "video" or self._abr is None:
             return min(rungs, key=lambda item: item.bandwidth_bps)
-        chosen = self._abr.choose()
+        chosen = self._abr.choose([item.bandwidth_bps for item in rungs])
         return next(item for item in rungs if item.bandwidth_bps == chosen)
 
     async def _room(self, track: str) -> None:
@@ -161,11 +192,13 @@ class Viewer:
             # Later by as much as playback stands still meanwhile; then it is asked again.
             await deferLater(self.reactor, max(MIN_SLEEP_S, excess))
 
-    async def _load_segment(self, track: str, rung: ManifestRepresentation, number: int) -> None:
+    async def _load_segment(
+        self, track: str, rung: ManifestRepresentation, number: int, retries: int
+    ) -> None:
         assert self.playback is not None
         media = rung.media[number]
         before_s = self.playback.buffer_s(track, self.reactor.seconds())
-        got = await self._fetch(media.path, self._told(rung, number, before_s))
+        got = await self._fetch(media.path, self._told(rung, number, before_s), retries)
         end_s = media.start_s + media.duration_s
         self.playback.arrived(track, media.start_s, end_s, rung.bandwidth_bps, got.done_at)
         if self.state == "starting" and self.playback.started_at is not None:
@@ -188,15 +221,18 @@ class Viewer:
     def _learn(self, track: str, got: Download) -> None:
         if track != "video" or self._abr is None:
             return
-        said: dict[str, str] = {}
-        if self.heeds:
-            said = dict(CMSD_VALUE.findall(got.headers.get("cmsd-dynamic", "")))
+        said = self._heed(got.headers)
         etp = float(said["etp"]) * 1000 if "etp" in said else None
-        if "mb" in said:
-            # For both tracks together; so dash.js reads it.
-            self._abr.cap_bps = float(said["mb"]) * 1000 - self._audio_bps
         since = got.first_byte_at if self.from_first_byte else got.requested_at
         self._abr.measured(got.size_bytes, got.done_at - since, etp)
+
+    def _heed(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """What the server advises, if the viewer listens to it. Refusals carry it too."""
+        said = dict(CMSD_VALUE.findall(headers.get("cmsd-dynamic", ""))) if self.heeds else {}
+        if "mb" in said and self._abr is not None:
+            # For both tracks together; so dash.js reads it.
+            self._abr.cap_bps = float(said["mb"]) * 1000 - self._audio_bps
+        return said
 
     def _told(
         self, rung: ManifestRepresentation, number: int, buffer_s: float
@@ -215,20 +251,14 @@ class Viewer:
 
     # --- fetching -----------------------------------------------------------------------------
 
-    async def _fetch(self, path: str, told: dict[str, object], keep: bool = False) -> Download:
+    async def _fetch(
+        self, path: str, told: dict[str, object], retries: int, keep: bool = False
+    ) -> Download:
         query = cmcd_query(told) if self.tells else ""
-        for attempt in range(RETRIES + 1):
-            try:
-                got = await self._loader.get(path, query, keep)
-            except DownloadError as error:
-                if attempt == RETRIES:
-                    raise PlayError(f"{path}: {error}") from error
-                await deferLater(self.reactor, RETRY_S)
-            else:
-                self.bytes_total += got.size_bytes
-                self._verify(path, got)
-                return got
-        raise AssertionError("the loop above returns or raises")
+        got = await self._patient.get(path, query, retries, keep)
+        self.bytes_total += got.size_bytes
+        self._verify(path, got)
+        return got
 
     def _verify(self, path: str, got: Download) -> None:
         if self.verify_against is None:
@@ -250,6 +280,11 @@ class Viewer:
     def close(self) -> Deferred[Any]:
         """Close the connections."""
         return self._loader.close()
+
+    @property
+    def refusals(self) -> list[dict[str, Any]]:
+        """What did not come; see PatientLoader."""
+        return self._patient.refusals
 
     def leave(self) -> Deferred[None]:
         """Say goodbye to who is told how it goes; fires soon."""
@@ -283,6 +318,7 @@ async def _run(reactor: Any, given: argparse.Namespace) -> None:
         tells=given.cmcd,
         heeds=given.cmsd,
         from_first_byte=given.from_first_byte,
+        most_bps=given.most,
         verify_against=given.verify_against,
         reporter=Reporter(reactor, given.report_to, Account(given.id)) if given.report_to else None,
     )

@@ -29,6 +29,12 @@ def options(arguments: list[str]) -> argparse.Namespace:
         help="post CMCD events there as it plays, e.g. http://127.0.0.1:8001/cmcd",
     )
     parser.add_argument(
+        "--most",
+        type=float,
+        metavar="BPS",
+        help="the highest bitrate of the picture that is wanted, whatever the line carries",
+    )
+    parser.add_argument(
         "--from-first-byte",
         action="store_true",
         help="measure throughput from the first byte on, as dash.js does, not from the request",

@@ -24,6 +24,9 @@ class Told(Protocol):
     @property
     def segments(self) -> Sequence[dict[str, Any]]: ...
 
+    @property
+    def refusals(self) -> Sequence[dict[str, Any]]: ...
+
 
 def write(viewer: Told) -> dict[str, Any]:
     """How it went so far. Times in seconds of this playback where not named otherwise."""
@@ -48,6 +51,7 @@ def write(viewer: Told) -> dict[str, Any]:
         "standstills": [],
         "buffer": [list(sample) for sample in viewer.buffer.samples],
         "segments": viewer.segments,
+        "refusals": list(viewer.refusals),
     }
     if playback is not None:
         report |= _seen(viewer, playback)

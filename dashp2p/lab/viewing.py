@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from attrs import field, frozen
@@ -33,6 +34,8 @@ class Viewing:
     played_s: float = 0.0
     qoe: float | None = None
     """The linear score per segment; None where it was not told, or nothing was seen."""
+    refused_s: tuple[float, ...] = ()
+    """How long each 503 took that it got."""
 
 
 def _score(report: Mapping[str, Any]) -> float | None:
@@ -73,4 +76,9 @@ def read_viewing(report: Mapping[str, Any]) -> Viewing:
         switches=int(report.get("switches") or 0),
         played_s=float(report.get("played_s") or report.get("position_s") or 0),
         qoe=_score(report),
+        refused_s=tuple(
+            float(one["took_s"])
+            for one in report.get("refusals") or ()
+            if one.get("status") == HTTPStatus.SERVICE_UNAVAILABLE
+        ),
     )

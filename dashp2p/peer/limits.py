@@ -46,6 +46,9 @@ TRACKER_TIMEOUT_S: Final = 3.0
 OVERSLEPT_S: Final = 10.0
 """An announce that is so late shows that this machine slept: its links may be gone."""
 ORIGIN_CONNECT_S: Final = 3.0
+NEXT_ADDRESS_S: Final = 0.1
+"""How long an attempt at one address of a host stands before the next is tried beside it, and how
+soon a refusal is heard (RFC 8305, 5: no less than 0.1 s)."""
 ORIGIN_SILENCE_S: Final = 8.0
 """For the head of an answer."""
 ORIGIN_PATIENCE_S: Final = 5.0
@@ -53,7 +56,7 @@ ORIGIN_SLOWEST_BPS: Final = 64_000
 """A fetch that brings less in so long is given up, and its lease with it: as long as a lease lasts
 without progress, and slower than any rung. Else one byte a second would hold a segment for hours.
 So is a file that is only passed through, while its player would take more."""
-ORIGIN_WATCH_S: Final = 0.5
+ORIGIN_WATCH_S: Final = 0.25
 ORIGIN_WATCH_MAX_S: Final = 16.0
 """How long after it failed an origin is asked whether it is back: twice as long each time."""
 ORIGIN_SUSPECT_S: Final = 0.1

@@ -31,6 +31,7 @@ from dashp2p.content.entry import Entry, Kind
 from dashp2p.content.index import Index, IndexRefused, IndexSignature
 from dashp2p.content.keys import KeyRefused, load_or_create_key, public_bytes
 from dashp2p.content.keys import peer_id as peer_id_of
+from dashp2p.peer.endpoints import Endpoints
 from dashp2p.peer.engine import Engine
 from dashp2p.peer.exchange import Exchange, tcp_endpoint
 from dashp2p.peer.incoming import Incoming
@@ -39,7 +40,6 @@ from dashp2p.peer.limits import (
     HANG_UP_S,
     INDEX_INLINE_BYTES,
     LINKS_PER_ADDRESS,
-    ORIGIN_CONNECT_S,
     ORIGIN_CONNECTIONS,
     PLAYER_STALLED_S,
     STOP_S,
@@ -136,7 +136,7 @@ def http_client(reactor: Any, ca: Path | None) -> tuple[HTTPClient, HTTPConnecti
     if ca is not None:
         trust = trustRootFromCertificates([Certificate.loadPEM(ca.read_bytes())])
         policy = BrowserLikePolicyForHTTPS(trustRoot=trust)
-    agent = Agent(reactor, policy, connectTimeout=ORIGIN_CONNECT_S, pool=pool)
+    agent = Agent.usingEndpointFactory(reactor, Endpoints(reactor, policy), pool)
     return HTTPClient(PlainAgent(agent)), pool
 
 

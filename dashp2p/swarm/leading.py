@@ -26,9 +26,9 @@ ELECTION_S = 0.15
 """Without a tracker: how long others may say that they want the segment too."""
 REACH_S = 0.8
 """A holder that the tracker named and that is no neighbour after so long is out of reach."""
-HOPELESS_S = 0.6
+HOPELESS_S = 0.5
 """With the origin away: a player waits so long for blocks that nobody has. It is time enough for a
-lease and a try, in case the origin is back; a second is what players are promised."""
+lease and a try, or for a look that finds the origin back; a second is what players are promised."""
 MERGE_GAP_BLOCKS = 2
 """Missing runs nearer to each other than this are fetched as one."""
 MAX_REPORTS = 256

@@ -47,6 +47,18 @@ class ThroughputAbrTests(SynchronousTestCase):
         self.abr.measured(10**9, 0.001, 2e6)
         self.assertEqual(self.abr.choose(), 1_000_000)
 
+    def test_whoever_watches_may_want_less(self) -> None:
+        self.measured(100e6)
+        self.abr.most_bps = 3e6
+        self.assertEqual(self.abr.choose(), 3_000_000)
+        self.abr.cap_bps = 1e6
+        self.assertEqual(self.abr.choose(), 1_000_000)
+
+    def test_some_rungs_may_be_left_out(self) -> None:
+        self.measured(100e6)
+        self.assertEqual(self.abr.choose([500_000, 3_000_000]), 3_000_000)
+        self.assertEqual(self.abr.choose([5_000_000]), 5_000_000)
+
     def test_the_servers_cap_holds_until_changed(self) -> None:
         self.measured(1e9)
         self.abr.cap_bps = 3_100_000

@@ -16,7 +16,9 @@ from dashp2p.lab.film import Film
 from dashp2p.lab.processes import Programs
 from dashp2p.lab.rehearse.crowd import RehearsalCrowd
 from dashp2p.lab.rows import ROWS
+from dashp2p.lab.scenario import Scenario
 from dashp2p.lab.stage import Stage
+from dashp2p.lab.viewer_options import options
 from tests.lab.test_rehearse import NEEDED, planned
 
 
@@ -74,6 +76,16 @@ class ViewersTests(SynchronousTestCase):
         plan = evolve(planned("--peers", "1", "--name", "pc", *NEEDED), with_peers=False)
         RehearsalCrowd(plan, Path("/tmp"), programs.told).start_viewer("pc-01")
         self.assertIsNone(programs.reports_to)
+
+    def test_all_but_the_last_may_want_less_than_they_could_have(self) -> None:
+        scenario = Scenario("two", "two viewers", peers=2, most_bps=3e6)
+        for crowd, last in ((scenario, "p02"), (scenario.alone(), "p01")):
+            crew = Crew(cast(Stage, FakeStage()), crowd, Film(Path("/film")), Path("/tmp"))
+            self.assertNotIn("--most", crew.viewer(last, True).arguments)
+        crew = Crew(cast(Stage, FakeStage()), scenario, Film(Path("/film")), Path("/tmp"))
+        arguments = crew.viewer("p01", True).arguments
+        most = arguments[arguments.index("--most") + 1]
+        self.assertEqual(options(["http://a/dash/b.mpd", "--most", most]).most, 3e6)
 
     def test_those_of_measured_scenarios_tell_nobody(self) -> None:
         for scenario in ROWS:

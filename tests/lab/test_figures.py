@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dashp2p.lab.figures import Figures, checks, figures, guards
 from dashp2p.lab.loss import Loss
 from dashp2p.lab.measure import Sample
+from dashp2p.lab.origin_end import Ended, Refusal
 from dashp2p.lab.result import RunResult
 from dashp2p.lab.saved import plain
 from dashp2p.lab.scenario import Links, Scenario, Targets, Variant, Visit
@@ -137,6 +138,16 @@ class FiguresTests(SynchronousTestCase):
         swarms = {"swarms": [{"takeovers": 2}, {"takeovers": 3}]}
         self.assertEqual(figures(TWO, result(swarms=swarms)).takeovers, 5)
 
+    def test_the_longest_wait_for_a_refusal_is_any_viewers(self) -> None:
+        self.assertIsNone(figures(TWO, result()).refused_worst_s)
+        refusals = [
+            {"status": status, "took_s": took_s}
+            for status, took_s in ((503, 0.5), (503, 0.7), (404, 3.0), (None, 20.0))
+        ]
+        report = {**viewer({"a": 1000}), "refusals": refusals}
+        found = figures(TWO, result(viewers={"p01": viewer({"a": 1000}), "p02": report}))
+        self.assertEqual(found.refused_worst_s, 0.7)
+
     def test_links_that_honest_peers_keep_with_liars_are_counted(self) -> None:
         stats = {
             host: {**peer_stats(1, 1), "neighbours": [{"peer": "honest"}, {"peer": liar}]}
@@ -168,6 +179,14 @@ class ChecksTests(SynchronousTestCase):
         self.assertTrue(self._verdict(targets, self.crowd, self.lone)["copies per segment"])
         bare = evolve(self.lone, copies=1.0)
         self.assertFalse(self._verdict(targets, self.crowd, bare)["copies per segment"])
+
+    def test_what_a_lost_origin_asks_for_is_checked_where_it_is_promised(self) -> None:
+        name = "503 for what nobody holds, s"
+        refusal = Refusal("p01", "a", 503, 0.7, True, 1, 2)
+        crowd = evolve(self.crowd, origin_ended=Ended(17.0, True, (refusal,)), refused_worst_s=0.8)
+        self.assertNotIn(name, self._verdict(Targets(), crowd, self.lone))
+        self.assertTrue(self._verdict(Targets(refusal_s_max=1.0), crowd, self.lone)[name])
+        self.assertFalse(self._verdict(Targets(refusal_s_max=0.75), crowd, self.lone)[name])
 
     def test_a_stall_in_any_run_counts(self) -> None:
         stalled = evolve(self.crowd, stalls=1)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dashp2p.lab import saved
 from dashp2p.lab.figures import figures
 from dashp2p.lab.loss import Loss
+from dashp2p.lab.origin_end import Ended, Refusal
 from dashp2p.lab.saved import UnreadableRunError, find, load, load_all, save
 from dashp2p.lab.scenario import Churn, Lie, Links, Scenario, Variant
 from tests.lab.measured import measured, write
@@ -30,6 +31,15 @@ class SavedRunTests(SynchronousTestCase):
         self.assertEqual(again.scenario, scenario)
         self.assertEqual(again.result, run.result)
         self.assertEqual(again.figures, figures(scenario, run.result))
+
+    def test_an_origins_end_is_read_again(self) -> None:
+        run = measured(Variant.PEERS)
+        refusal = Refusal("p01", "a", 503, 0.7, True, None, 3_128_000)
+        result = evolve(run.result, origin_ended=Ended(17.0, True, (refusal,)))
+        path = self.folder / "run.json"
+        save(run.scenario, result, figures(run.scenario, result), path)
+        self.assertEqual(load(path).result.origin_ended, result.origin_ended)
+        self.assertEqual(load(path).figures.origin_ended, result.origin_ended)
 
     def test_fields_that_this_program_does_not_know_are_passed_over(self) -> None:
         path = write(measured(Variant.PEERS), self.folder)

@@ -13,6 +13,7 @@ from dashp2p.lab.scenario import (
     STAY_MIN_S,
     Churn,
     Links,
+    Player,
     Scenario,
     Targets,
     Variant,
@@ -87,3 +88,8 @@ class RowsTests(SynchronousTestCase):
 
     def test_targets_are_told_in_words(self) -> None:
         self.assertEqual(Targets(cps_max=1.05, stalls_max=0).in_words(), "CPS <= 1.05, no stall")
+
+    def test_in_browsers_all_want_all_that_can_be_had(self) -> None:
+        (row,) = rows.find("14")
+        self.assertIsNotNone(row.most_bps)
+        self.assertIsNone(rows.with_player(row, Player.DASHJS).most_bps)

@@ -58,12 +58,9 @@ class FakeCompany:
 
 
 class FakeFilm:
-    """Three positions; one rung of two files."""
+    """Three positions."""
 
-    index = SimpleNamespace(entries=(None, None, None))
-
-    def siblings(self, held: set[str]) -> set[str]:
-        return {"a", "b"}
+    index = SimpleNamespace(entries=(None, None, None), representations=())
 
 
 class TroublesTests(SynchronousTestCase):
@@ -136,11 +133,17 @@ class TroublesTests(SynchronousTestCase):
         self.play(evolve(TWO, tracker_killed_at_s=5.0), 5.1)
         self.assertEqual(self.company.killed, ["tracker"])
 
-    def test_the_origin_is_killed_once_all_of_a_rung_is_held(self) -> None:
-        self.company.answers["p01", "/stats"] = {"segments": [{"path": "a"}]}
-        troubles = self.play(evolve(TWO, origin_killed_when_held=True), 3.0)
+    def test_the_origin_is_killed_at_the_latest_when_a_film_has_had_its_time(self) -> None:
+        troubles = self.play(evolve(TWO, origin_killed_when_held=True), TWO.film_s - 0.1)
         self.assertEqual(self.company.killed, [])
-        self.company.answers["p02", "/stats"] = {"segments": [{"path": "b"}]}
-        self.until(troubles, 4.0)
+        self.assertIsNone(troubles.origin_ended)
+        self.until(troubles, TWO.film_s + 1.0)
         self.assertEqual(self.company.killed, ["origin"])
-        self.assertIn("origin killed at 3.", self.company.notes[0])
+        assert troubles.origin_ended is not None
+        self.assertFalse(troubles.origin_ended.held)
+
+    def test_without_peers_the_origin_stays(self) -> None:
+        self.company = FakeCompany(with_peers=False)
+        troubles = self.play(evolve(TWO, origin_killed_when_held=True), TWO.film_s + 1.0)
+        self.assertEqual(self.company.killed, [])
+        self.assertIsNone(troubles.origin_ended)

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from dashp2p.lab import download, viewer
+from dashp2p.lab import barred, download, patient
 from dashp2p.lab.player_events import Account, Reporter
 from dashp2p.lab.viewer import PlayError, Viewer
 from dashp2p.lab.viewer_options import options
@@ -64,6 +64,7 @@ class FilmServer(Resource):
         self.heard: list[tuple[str, Cmcd]] = []
         self.reports: list[PlayerEvent] = []
         self.advice = ""
+        self.refusal_advice = ""
 
     def render_POST(self, request: Request) -> bytes:
         assert request.content is not None
@@ -91,6 +92,8 @@ class FilmServer(Resource):
             return NOT_DONE_YET
         if fault == "error":
             request.setResponseCode(503)
+            if self.refusal_advice:
+                request.setHeader(b"cmsd-dynamic", self.refusal_advice)
             request.setHeader(b"content-length", b"0")
             return b""
         return data
@@ -120,7 +123,7 @@ class ViewerTests(ServedTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(viewer, "RETRY_S", 0.01)
+        self.patch(patient, "RETRY_S", 0.01)
 
     def viewer(self, **given: Any) -> Viewer:
         made = Viewer(reactor, self.url, "one", 12.0, verify_against=self.folder, **given)
@@ -183,6 +186,57 @@ class ViewerTests(ServedTestCase):
         self.assertEqual(video.next_object, "chunk_low_2.m4s")
         self.assertEqual(video.top_bitrate_bps, 400_000)
         self.assertEqual(heard["chunk_sound_2.m4s"].object_type, "audio")
+
+    def rungs(self, one: Viewer) -> list[int]:
+        """The bitrates of the pictures that it played, in order."""
+        return [s["bitrate_bps"] for s in one.segments if s["track"] == "video"]
+
+    async def test_a_rung_that_does_not_come_is_left_alone_for_a_while(self) -> None:
+        refused = [f"chunk_high_{number}.m4s" for number in range(1, SEGMENTS + 1)]
+        self.server.faults = {name: ["error"] * 9 for name in refused}
+        one = self.viewer()
+        await one.play()
+        self.assertEqual(one.report()["state"], "ended")
+        self.assertEqual(self.rungs(one), [100_000] * SEGMENTS)
+        asked = Counter(name for name, _ in self.server.heard)
+        self.assertEqual([asked[name] for name in refused], [0, 2, 0, 0])
+        self.assertEqual([told["path"] for told in one.report()["refusals"]], [refused[1]] * 2)
+        self.assertEqual({told["status"] for told in one.refusals}, {503})
+
+    async def test_after_that_while_it_is_tried_again(self) -> None:
+        self.patch(barred, "BARRED_S", 0.0)
+        self.server.faults = {"chunk_high_2.m4s": ["error"] * 2}
+        one = self.viewer()
+        await one.play()
+        self.assertEqual(self.rungs(one)[1:], [400_000] * 3)
+
+    async def test_a_rung_whose_beginning_does_not_come_is_left_too(self) -> None:
+        self.server.faults = {"init_high.m4s": ["error"] * 9}
+        one = self.viewer()
+        await one.play()
+        self.assertEqual(self.rungs(one), [100_000] * SEGMENTS)
+
+    async def test_when_no_rung_is_left_it_asks_as_often_as_ever_and_then_fails(self) -> None:
+        names = ["chunk_high_2.m4s", "chunk_low_2.m4s"]
+        self.server.faults = {name: ["error"] * 9 for name in names}
+        error = await self.failed(self.viewer())
+        self.assertIn("chunk_low_2.m4s: status 503", str(error))
+        asked = Counter(name for name, _ in self.server.heard)
+        self.assertEqual([asked[name] for name in names], [2, 4])
+
+    async def test_it_wants_no_more_than_it_was_told(self) -> None:
+        one = self.viewer(most_bps=399_999.0)
+        await one.play()
+        self.assertEqual(self.rungs(one), [100_000] * SEGMENTS)
+
+    async def test_it_heeds_advice_in_a_refusal_too(self) -> None:
+        self.server.refusal_advice = '"peer";mb=170'
+        self.server.faults = {"chunk_sound_1.m4s": ["error"]}
+        self.patch(patient, "RETRY_S", 0.2)
+        one = self.viewer(heeds=True)
+        await one.play()
+        self.assertIn(100_000, self.rungs(one)[2:])
+        self.assertEqual(one.refusals[0]["cmsd"], '"peer";mb=170')
 
     async def test_it_heeds_advice_if_asked_to(self) -> None:
         self.server.advice = '"cdn";etp=900000, "peer";etp=400;mb=170'

@@ -8,7 +8,8 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from dashp2p.lab import measure
-from dashp2p.lab.figures import Check, Figures, checks, guards
+from dashp2p.lab.check import Check
+from dashp2p.lab.figures import Figures, checks, guards
 from dashp2p.lab.measure import Spread
 from dashp2p.lab.result import Setting
 from dashp2p.lab.saved import Saved

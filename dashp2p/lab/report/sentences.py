@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from dashp2p.lab import measure
-from dashp2p.lab.figures import Check
+from dashp2p.lab.check import Check
 from dashp2p.lab.report import words
 from dashp2p.lab.report.experiment import Case, Experiment
 from dashp2p.lab.report.limits import Limits

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from twisted.web.template import Tag, tags
 
-from dashp2p.lab.figures import Check
+from dashp2p.lab.check import Check
 from dashp2p.lab.report.charts import Course, colour_of
 from dashp2p.lab.report.comparison import Cell, Row
 from dashp2p.lab.report.experiment import Experiment

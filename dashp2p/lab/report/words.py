@@ -69,6 +69,8 @@ def scenario_in_words(experiment: Experiment) -> str:
         parts.append("The network is a real one, and so are its other users")
     parts += _troubles(scenario)
     parts.append(_player(experiment))
+    if scenario.most_bps is not None:
+        parts.append(f"all but the last want no more than {mbit(scenario.most_bps)}")
     return " ".join(sentence(part) for part in parts if part)
 
 
@@ -127,7 +129,7 @@ def _troubles(scenario: Scenario) -> list[str]:
     if scenario.tracker_killed_at_s is not None:
         parts.append(f"the tracker is killed after {scenario.tracker_killed_at_s:g} s")
     if scenario.origin_killed_when_held:
-        parts.append("the origin is killed once the crowd holds the whole film")
+        parts.append("the origin is killed once the crowd holds what it still needs of it")
     if scenario.liars:
         lies = "; ".join(f"one {_LIES[lie]}" for lie in scenario.liars)
         parts.append(f"beside them are {count(len(scenario.liars), 'liar')}: {lies}")
