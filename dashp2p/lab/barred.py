@@ -20,7 +20,7 @@ BARRED_S = 30.0
 
 @define(eq=False)
 class BarredRungs:
-    """Times by the caller's clock."""
+    """Times by the caller's clock. The last rung that is left is not to be barred."""
 
     _until: dict[str, float] = field(factory=dict)
 
@@ -31,6 +31,5 @@ class BarredRungs:
     def left(
         self, rungs: Sequence[ManifestRepresentation], now: float
     ) -> list[ManifestRepresentation]:
-        """Those that may be played. Never none: the last that was barred stays when all are."""
-        free = [rung for rung in rungs if self._until.get(rung.id, now) <= now]
-        return free or [max(rungs, key=lambda rung: self._until[rung.id])]
+        """Those that may be played."""
+        return [rung for rung in rungs if self._until.get(rung.id, now) <= now]
