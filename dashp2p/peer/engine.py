@@ -63,6 +63,7 @@ class Engine:
         self.node = node
         self.store = store
         self.exchange = exchange
+        node.state.shuns = exchange.is_banned
         self.records = Records()
         self.index: Index | None = None
         self.index_entry: Entry | None = None
@@ -331,6 +332,10 @@ class Engine:
                 incoming = self.incoming.get(command.entry.position)
                 if incoming is not None:
                     self.fetches.cancel(incoming)
+            case do.Doubt():
+                self.neighbourhood.doubt(command)
+            case do.Drop() if command.shun:
+                self.exchange.shun(command.peer_id, command.why)
             case do.Drop():
                 link = self.exchange.links.get(command.peer_id)
                 if link is not None:

@@ -264,6 +264,11 @@ class Exchange(Factory):
         if self.events is not None and self.links.get(link.peer_id) is link:
             self.events.link_measured(link, rtt_s)
 
+    def silent(self, link: Link) -> None:
+        """The other side lives, and leaves what it is asked unanswered."""
+        if self.links.get(link.peer_id) is link:
+            self.shun(link.peer_id, "requests are left unanswered")
+
     def mismatched(self, link: Link, theirs: str) -> None:
         """The other side's links are secured in another way than ours: no link comes about."""
         self.mismatches += 1
@@ -299,14 +304,28 @@ class Exchange(Factory):
             link.close(Code.INTEGRITY, "a block that you sent is not what the origin published")
             self._forget(link)
 
+    def shun(self, peer_id: bytes, why: str) -> None:
+        """Nothing to do with that key for some minutes: it breaks its word."""
+        self._bans.shun(peer_id, self._clock.seconds())
+        link = self.links.get(peer_id)
+        if link is not None:
+            log.info("{peer} is left alone for a while: {why}", peer=link.name, why=why)
+            link.close(Code.BAD_REQUEST, why)
+            self._forget(link)
+
     def is_banned(self, peer_id: bytes) -> bool:
-        """Whether a ban is in force."""
+        """Whether we have nothing to do with that key for now: it is banned, or shunned."""
         return self._bans.has_key(peer_id, self._clock.seconds())
 
     @property
     def banned(self) -> int:
         """How many keys are banned."""
         return self._bans.count(self._clock.seconds())
+
+    @property
+    def shunned(self) -> int:
+        """How many keys are shunned."""
+        return self._bans.shunned(self._clock.seconds())
 
     # --- the end ----------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ def peer_families(
     gauges = (
         ("neighbours", "Open links to other peers.", len(engine.exchange.links)),
         ("banned", "Keys that are banned for a false block.", engine.exchange.banned),
+        ("shunned", "Keys that are left alone: they broke their word.", engine.exchange.shunned),
         ("cache_bytes", "Bytes in the cache folder.", cache["bytes"]),
         ("cache_quota_bytes", "Bytes that the cache folder may hold.", cache["quota_bytes"]),
         ("held_segments", "Segments of the film that are here whole.", cache["segments"]),

@@ -16,6 +16,8 @@ MAX_DIALS: Final = 16
 DIAL_TIMEOUT_S: Final = 3.0
 HANDSHAKE_S: Final = 10.0
 PING_S: Final = 30.0
+DOUBT_PING_S: Final = 0.5
+"""While it is in doubt whether the other side answers requests at all."""
 SILENCE_S: Final = 90.0
 DOUBTFUL_S: Final = 3.0
 """A link that was quiet for so long gives way to a new one with the same key: its other end has
@@ -31,6 +33,8 @@ UNSENT_LOW_WATER_BYTES: Final = 32 * 1024
 CLOSE_S: Final = 2.0
 """How long a link may take to close."""
 BAN_S: Final = 3600.0
+SHUN_S: Final = 300.0
+"""How long a key that broke its word is left alone. It may mend: who hung is restarted."""
 MAX_BANS: Final = 4096
 ADDRESS_BAN_KEYS: Final = 4
 """Banned keys of one address that get it banned too: a NAT is many peers, and few of them lie."""

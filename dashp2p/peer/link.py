@@ -30,6 +30,7 @@ from dashp2p.peer.limits import (
     CHEAP_FRAMES_BURST,
     CHEAP_FRAMES_PER_S,
     CLOSE_S,
+    DOUBT_PING_S,
     HANDSHAKE_S,
     PING_S,
     SILENCE_S,
@@ -38,6 +39,7 @@ from dashp2p.peer.limits import (
 )
 from dashp2p.peer.link_tls import NOT_TLS, NotProven, proven_key, reasons_of
 from dashp2p.swarm.meters import TokenBucket
+from dashp2p.wire.doubt import Doubt
 from dashp2p.wire.errors import Code, LocalProtocolError, ProtocolError
 from dashp2p.wire.frames import (
     Data,
@@ -76,6 +78,7 @@ class LinkOwner(Seam):
     def received(self, link: Link, events: list[Event]) -> None: ...
     def ready(self, link: Link) -> None: ...
     def measured(self, link: Link, rtt_s: float) -> None: ...
+    def silent(self, link: Link) -> None: ...
     def closed(self, link: Link) -> None: ...
     def mismatched(self, link: Link, theirs: str) -> None: ...
 
@@ -112,6 +115,7 @@ class Link(Protocol):
         self._pings: dict[int, float] = {}
         self._ping_token = 0
         self._cheap = TokenBucket(CHEAP_FRAMES_PER_S, CHEAP_FRAMES_BURST)
+        self._doubt: Doubt | None = None
 
     # --- the connection ---------------------------------------------------------------------
 
@@ -340,10 +344,12 @@ class Link(Protocol):
 
     def _serve(self, events: list[Event]) -> None:
         passed: list[Event] = []
+        ponged = False
         for event in events:
             if isinstance(event, Pong):
                 sent_at = self._pings.pop(event.token, None)
                 if sent_at is not None:
+                    ponged = True
                     self._owner.measured(self, self._clock.seconds() - sent_at)
             elif isinstance(event, Error):
                 log.info("link to {peer} closed there: {why}", peer=self.name, why=event.text)
@@ -354,6 +360,27 @@ class Link(Protocol):
                 passed.append(event)
         if passed:
             self._owner.received(self, passed)
+        if ponged and self._doubt is not None and not self.is_closed:
+            self._look_at(self._doubt)
+
+    # --- does it answer at all? -------------------------------------------------------------
+
+    def doubt(self) -> None:
+        """Blocks were late and are cancelled: see whether the other side answers that."""
+        if self._doubt is None and self.is_open and not self.is_closed:
+            self._doubt = Doubt.of(self.session.asked)
+            if self._doubt is not None:
+                self._stop_timer()
+                self._ping()
+
+    def _look_at(self, doubt: Doubt) -> None:
+        if not doubt.look(self.session.asked):
+            self._doubt = None
+        elif doubt.silent:
+            self._owner.silent(self)
+        else:
+            self._stop_timer()
+            self._timer = self._clock.callLater(DOUBT_PING_S, self._ping)
 
     # --- time -------------------------------------------------------------------------------
 

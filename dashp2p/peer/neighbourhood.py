@@ -53,6 +53,8 @@ class Neighbourhood:
         link = self._engine.exchange.links.get(ask.peer_id)
         entry = ask.entry
         if link is None or link.is_closed or not link.session.can_request:
+            if link is not None:
+                link.doubt()  # perhaps it is full of what was never answered
             self._engine.node.refused(
                 ask.peer_id, entry, ask.blocks, int(Code.BUSY), self._engine.now
             )
@@ -104,6 +106,12 @@ class Neighbourhood:
             if outstanding.segment == command.entry.position and blocks:
                 link.send(Cancel(outstanding.request_id, outstanding.segment, blocks))
 
+    def doubt(self, command: do.Doubt) -> None:
+        """See whether it answers what was cancelled."""
+        link = self._engine.exchange.links.get(command.peer_id)
+        if link is not None:
+            link.doubt()
+
     def refuse(self, command: do.Refuse) -> None:
         """Answer blocks of a request with REJECT."""
         link = self._engine.exchange.links.get(command.peer_id)
@@ -131,13 +139,9 @@ class Neighbourhood:
         except StoreError:
             log.info("{path} is not here any more", path=entry.path)
             blocks = from_range(command.first, command.count)
-            self.refuse(
-                do.Refuse(
-                    command.peer_id, command.request_id, entry.position, blocks, int(Code.NOT_HERE)
-                )
+            self._engine.node.lost(
+                command.peer_id, command.request_id, entry, blocks, self._engine.now
             )
-            self._engine.node.link_ready(command.peer_id, self._engine.now)
-            self._engine.node.evicted(entry.position)
         except LocalProtocolError as error:
             log.error("a frame could not be sent: {why}", why=str(error))
             self._engine.node.link_ready(command.peer_id, self._engine.now)

@@ -32,6 +32,13 @@ class Withdraw:
 
 
 @frozen
+class Doubt:
+    """That neighbour was late, and what it owed is withdrawn: see whether it answers at all."""
+
+    peer_id: bytes
+
+
+@frozen
 class Tell:
     """Send this frame (news, GOAWAY) to that neighbour."""
 
@@ -111,10 +118,11 @@ class Refuse:
 
 @frozen
 class Drop:
-    """Close the link to that neighbour; `why` is for the record."""
+    """Close the link to that neighbour, and `shun` it for a while; `why` is for the record."""
 
     peer_id: bytes
     why: str
+    shun: bool = False
 
 
 @frozen
@@ -133,6 +141,7 @@ class SuspectOrigin:
 Command: TypeAlias = (
     Ask
     | Withdraw
+    | Doubt
     | Tell
     | CallTracker
     | FetchOrigin

@@ -108,6 +108,14 @@ class Delivery:
             size -= entry.block_size_bytes - entry.block_length(last)
         return size
 
+    def tried_in_vain(self, peer_id: bytes, now: float) -> None:
+        """It is no holder for us. Was it the last that the tracker named, that is asked again."""
+        self.refused.add(peer_id)
+        if peer_id in self.told:
+            self.told -= {peer_id}
+            if not self.told:
+                self.lease_again_at = min(self.lease_again_at, now)
+
     def slept(self, gap_s: float) -> None:
         """We stood still for so long: what was awaited has as much time left as before."""
         self.wanted_at += gap_s

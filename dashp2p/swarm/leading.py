@@ -29,6 +29,7 @@ REACH_S = 0.8
 HOPELESS_S = 0.5
 """With the origin away: a player waits so long for blocks that nobody has. It is time enough for a
 lease and a try, or for a look that finds the origin back; a second is what players are promised."""
+MIN_RETRY_S = 0.05
 MERGE_GAP_BLOCKS = 2
 """Missing runs nearer to each other than this are fetched as one."""
 MAX_REPORTS = 256
@@ -94,7 +95,18 @@ class Leading:
             self._hedge(delivery, wanted, now)
         elif self._too_slow(delivery, now):
             self._want(delivery, wanted, False, now, slow=True)
+        elif self.sourcing.is_urgent(delivery, now):
+            self._ask_about_doubtful(delivery, wanted, now)
         self._rescue(delivery, wanted, now)
+
+    def _ask_about_doubtful(self, delivery: Delivery, wanted: int, now: float) -> None:
+        """The tracker knows whether somebody holds what only unknown neighbours say to have. Asking
+        costs a call; to find out by waiting would cost the player more."""
+        if delivery.lease_asked_at is not None or now < delivery.lease_again_at:
+            return
+        doubtful = wanted & self.sourcing.doubtful(delivery)
+        if doubtful and not self.state.tracker_away:
+            self._want(delivery, doubtful, False, now)
 
     def _lead_alone(self, delivery: Delivery, wanted: int, supplied: int, now: float) -> None:
         if not supplied & wanted:
@@ -203,12 +215,8 @@ class Leading:
         if slow:
             delivery.slow_again_at = now + max(grant.retry_s, self.state.policy.pace_after_s)
         if not grant.granted:
-            if slow:
-                return  # it is on its way, as before
-            delivery.led_by = grant.leader
-            delivery.told_at = delivery.told_at if delivery.told else now
-            delivery.told |= frozenset(grant.holders)
-            delivery.lease_again_at = now + max(grant.retry_s, 0.05)
+            if not slow:  # else it is on its way, as before
+                self._elsewhere(delivery, grant, now)
             return
         blocks = ((1 << grant.count) - 1) << grant.first & delivery.missing & ~delivery.origin
         if not blocks:
@@ -229,6 +237,19 @@ class Leading:
         if delivery.asked or self.sourcing.supplied(delivery) & blocks:
             delivery.account.hedges += 1
             self.hedges += 1
+
+    def _elsewhere(self, delivery: Delivery, grant: Grant, now: float) -> None:
+        named = {*grant.holders, *([grant.leader] if grant.leader else ())}
+        shunned = {peer_id for peer_id in named if self.state.shuns(peer_id)}
+        news = shunned - delivery.refused
+        delivery.refused |= shunned
+        delivery.led_by = grant.leader
+        delivery.told_at = delivery.told_at if delivery.told else now
+        delivery.told |= frozenset(grant.holders) - delivery.refused
+        retry_s = grant.retry_s
+        if news and not delivery.told:
+            retry_s = 0.0  # with whom we have nothing to do: the tracker should know
+        delivery.lease_again_at = now + max(retry_s, MIN_RETRY_S)
 
     def unanswered(self, delivery: Delivery, now: float) -> None:
         """The tracker did not answer."""

@@ -33,7 +33,11 @@ class Neighbour:
     whole: int = 0
     rtt_s: float = 0.05
     broken: int = 0
-    """Promises broken in a row."""
+    """How often in a row it was late."""
+    refusals: int = 0
+    """How often it refused what it says that it has, since it last sent a block."""
+    doubted: bool = False
+    """It let a player wait, and has sent no block since."""
     leaving: bool = False
     download: RateMeter = field(factory=RateMeter)
     outstanding_bytes: int = 0
@@ -45,6 +49,16 @@ class Neighbour:
     def usable(self) -> bool:
         """Whether anything may be asked of it."""
         return self.uploads and not self.leaving
+
+    @property
+    def reliable(self) -> bool:
+        """Whether it has kept a promise, and broken none since."""
+        return self.received_bytes > 0 and not self.suspect
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it has broken a promise, and kept none since."""
+        return self.doubted or self.broken > 0 or self.refusals > 0
 
     def has_whole(self, segment: int) -> bool:
         """Whether it has announced the whole segment."""
@@ -128,7 +142,8 @@ class Neighbour:
     def delivered(self, size_bytes: int) -> None:
         """It sent verified blocks: it keeps its word."""
         self.received_bytes += size_bytes
-        self.broken = 0
+        self.broken = self.refusals = 0
+        self.doubted = False
 
     def answered(self, size_bytes: int, delivered: bool, now: float) -> None:
         """So much is answered, with data or without."""

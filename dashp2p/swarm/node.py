@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from attrs import define, field
 
 from dashp2p.content.entry import Entry
-from dashp2p.swarm.commands import Command, Drop, SuspectOrigin
+from dashp2p.swarm.commands import Command, Drop, Refuse, SuspectOrigin
 from dashp2p.swarm.delivery import NO_DISTANCE, Delivery
 from dashp2p.swarm.leading import Grant, Leading
 from dashp2p.swarm.neighbour import Coming, Neighbour
@@ -25,6 +25,8 @@ from dashp2p.swarm.uplink import Uplink
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Getting, Gone, Got, Request
 
+LAG_WEIGHT = 0.5
+"""Of the last tick in the average by which ticks come late."""
 AVOID_S = 2.0
 """How long a neighbour that failed a delivery is not asked for that segment again."""
 
@@ -42,6 +44,8 @@ class Node:
     slept_s: float = 0.0
     """How long it stood still in all, with deliveries under way."""
     _awake_at: float | None = None
+    _lag_s: float = 0.0
+    """How late ticks come lately."""
     state: State = field(init=False)
     sourcing: Sourcing = field(init=False)
     uplink: Uplink = field(init=False)
@@ -110,7 +114,10 @@ class Node:
         """While anything is under way there is a tick each `tick_s`, unless we could not run."""
         gap_s = 0.0 if self._awake_at is None else now - self._awake_at - self.policy.tick_s
         self._awake_at = now
-        if not self.state.deliveries or gap_s < self.policy.asleep_s:
+        if not self.state.deliveries:
+            return
+        if gap_s < self.policy.asleep_s:
+            self._lag_s += LAG_WEIGHT * (max(0.0, gap_s) - self._lag_s)
             return
         self.slept_s += gap_s
         for delivery in self.state.deliveries.values():
@@ -188,10 +195,17 @@ class Node:
         """The cache has dropped a segment."""
         if self.state.have >> segment & 1:
             self.state.have &= ~(1 << segment)
+            self.news.evicted(segment)  # before anybody is refused
             entry = self.entry_of(segment)
             if entry is not None:
                 self.uplink.withdraw(segment, (1 << entry.block_count) - 1)
-            self.news.evicted(segment)
+
+    def lost(self, peer_id: bytes, request_id: int, entry: Entry, blocks: int, now: float) -> None:
+        """What was to be sent is not here after all: told to all, and then to who asked for it."""
+        self.evicted(entry.position)
+        refusal = Refuse(peer_id, request_id, entry.position, blocks, int(Code.NOT_HERE))
+        self.state.out.append(refusal)
+        self.uplink.ready(peer_id, now)
 
     # --- blocks -----------------------------------------------------------------------------
 
@@ -245,13 +259,24 @@ class Node:
         if code == Code.CANCELLED:
             return
         if code == Code.NOT_HERE and neighbour is not None:
+            if blocks & neighbour.holds(entry):
+                self._note_refusal(neighbour)
+                blocks = -1  # its word about this segment is worth nothing
             neighbour.forget(entry.position, blocks, entry)
             if delivery is not None:
-                delivery.refused.add(peer_id)
+                delivery.tried_in_vain(peer_id, now)
         elif delivery is not None:
             delivery.avoid[peer_id] = now + self.policy.stale_s
         if delivery is not None:
             self._touch(delivery)
+
+    def _note_refusal(self, neighbour: Neighbour) -> None:
+        """By its own word it has what it refuses: frames keep their order, and GONE comes before
+        the REJECT of what was lost (docs/protocol.md)."""
+        neighbour.refusals += 1
+        if neighbour.refusals >= self.policy.shun_after_refusals:
+            why = "what it says that it has is not there"
+            self.state.out.append(Drop(neighbour.peer_id, why, shun=True))
 
     # --- the origin and the tracker ---------------------------------------------------------
 
@@ -323,7 +348,7 @@ class Node:
         self.uplink.leave(peer_id)
         for delivery in self._by_urgency():
             if neighbour is not None and neighbour.holds(delivery.entry):
-                delivery.refused.add(peer_id)
+                delivery.tried_in_vain(peer_id, now)
             delivery.note_answered(peer_id, delivery.asked.get(peer_id, 0), now)
             delivery.heard_at.pop(peer_id, None)
             self._touch(delivery)
@@ -421,6 +446,8 @@ class Node:
         if delivery.distance == 0:
             return
         distance, blocks = self._promised(delivery)
+        if distance + 1 > self.policy.most_hops:
+            distance, blocks = NO_DISTANCE, 0
         new = blocks & ~delivery.announced
         nearer = distance + 1 < delivery.distance
         if nearer or (distance < delivery.distance and _tells_much(new, blocks, delivery.full)):
@@ -467,13 +494,27 @@ class Node:
                 continue  # on its way there: the leader's silence is the hedge's business
             expected_s = neighbour.queue_time_s() + neighbour.rtt_s
             limit_s = max(self.policy.late_floor_s, self.policy.late_factor * expected_s)
-            if now - delivery.heard_at.get(peer_id, now) < limit_s:
+            quiet_s = now - delivery.heard_at.get(peer_id, now)
+            hurried = quiet_s < limit_s and self._is_held_up(delivery, neighbour, now)
+            if quiet_s < limit_s and not hurried:
                 continue
-            neighbour.broken += 1
-            delivery.avoid[peer_id] = now + AVOID_S
+            if not neighbour.reliable:
+                delivery.tried_in_vain(peer_id, now)
+            neighbour.broken += not hurried
+            neighbour.doubted = True
+            delivery.avoid[peer_id] = now + (self.policy.stale_s if hurried else AVOID_S)
             self.sourcing.release(delivery, peer_id, asked, now)
             if neighbour.broken >= self.policy.drop_after_broken:
                 self.state.out.append(Drop(peer_id, "it broke its promises"))
+
+    def _is_held_up(self, delivery: Delivery, neighbour: Neighbour, now: float) -> bool:
+        """Whether a player waits for somebody of whom we know no good."""
+        if neighbour.reliable or not self.sourcing.is_urgent(delivery, now):
+            return False
+        # A crowd that starts on a busy machine is slow all over, and we ourselves show it.
+        usual_s = self.policy.late_factor * (neighbour.rtt_s + self._lag_s)
+        quiet_s = now - delivery.heard_at.get(neighbour.peer_id, now)
+        return quiet_s >= max(self.policy.late_untried_s, usual_s)
 
 
 def _tells_much(new: int, promised: int, full: int) -> bool:

@@ -49,12 +49,16 @@ class Policy:
     stopped): nobody else is blamed for it."""
     stale_s: float = 0.5
     """A delivery with no news for so long may ask for a hedge."""
-    lease_wait_s: float = 0.5
-    """How long a lease that another has may show nothing here before it is asked for again."""
+    most_hops: int = 12
+    """Nobody promises blocks that would come over more neighbours. Where a source is lost and those
+    who waited turn to each other, the promises rise hop by hop: here they end."""
     late_factor: float = 3.0
     """A block is late after so many times its expected time."""
     late_floor_s: float = 0.6
     """No block is late before this."""
+    late_untried_s: float = 0.25
+    """Unless a player waits, and they were asked of somebody who never kept his word, or broke it
+    last: he has so long."""
     start_grace_s: float = 1.2
     """The deadline of a request that a player waits for with nothing in its buffer."""
     guard_s: float = 0.3
@@ -79,7 +83,11 @@ class Policy:
     frame_s: float = 0.05
     """One DATA frame holds at most this much of the link's rate."""
     drop_after_broken: int = 4
-    """A neighbour that broke so many promises in a row is dropped."""
+    """A neighbour that was late so often in a row is dropped. It may come back: perhaps it stood
+    still."""
+    shun_after_refusals: int = 3
+    """A neighbour that so often in a row refuses what it says that it has is dropped and shunned.
+    What is evicted is taken back (GONE) before it is refused: an honest one hardly ever does it."""
     leases: bool = True
     cut_through: bool = True
     hedging: bool = True

@@ -14,7 +14,7 @@ from hashlib import sha256
 from attrs import define, field, frozen
 
 from dashp2p.content.entry import Entry
-from dashp2p.swarm.commands import Ask, Withdraw
+from dashp2p.swarm.commands import Ask, Doubt, Withdraw
 from dashp2p.swarm.delivery import NO_DISTANCE, Delivery
 from dashp2p.swarm.neighbour import FULL_DISTANCE, Neighbour
 from dashp2p.swarm.state import State
@@ -69,6 +69,21 @@ class Sourcing:
                 blocks |= asked & neighbour.holds(delivery.entry)
         return blocks & delivery.missing
 
+    def doubtful(self, delivery: Delivery) -> int:
+        """The missing blocks that are held only by neighbours of whom we know no good, and that are
+        on their way to nobody."""
+        sure = doubted = 0
+        for neighbour in self.state.neighbours.values():
+            if not self._may_ask(neighbour, delivery):
+                continue
+            holds = neighbour.holds(delivery.entry)
+            if holds and not neighbour.reliable:
+                doubted |= holds
+                continue
+            coming = neighbour.coming(delivery.entry.position)
+            sure |= holds | (coming.blocks if coming is not None else 0)
+        return doubted & ~sure & delivery.missing
+
     def held(self, delivery: Delivery) -> int:
         """The blocks that some neighbour has now."""
         blocks = 0
@@ -81,9 +96,16 @@ class Sourcing:
         blocks &= delivery.asked.get(peer_id, 0)
         if not blocks:
             return
+        quiet_s = now - delivery.heard_at.get(peer_id, now)
         self.settle(delivery, peer_id, blocks, False, now)
         self._note_withdrawn(peer_id, delivery.entry, blocks)
         self._withdraw((peer_id, delivery.entry.position))
+        neighbour = self.state.neighbours.get(peer_id)
+        policy = self.state.policy
+        if neighbour is not None and quiet_s >= (
+            policy.late_floor_s if neighbour.reliable else policy.late_untried_s
+        ):
+            self.state.out.append(Doubt(peer_id))
 
     def _note_withdrawn(self, peer_id: bytes, entry: Entry, blocks: int) -> None:
         key = peer_id, entry.position
@@ -172,9 +194,12 @@ class Sourcing:
                 available &= once & ~more  # nobody else has them
             if not available:
                 continue
-            enough_bps -= neighbour.download.rate_bps
             room = neighbour.room_bytes(self.state.policy, entry.block_size_bytes)
             count = int(room // entry.block_size_bytes)
+            if neighbour.suspect:
+                count = min(count, self._trial(neighbour))
+            else:
+                enough_bps -= neighbour.download.rate_bps
             if count <= 0:
                 continue
             if urgent:
@@ -187,6 +212,11 @@ class Sourcing:
             open_blocks &= ~chosen
             self._withdraw_elsewhere(delivery, chosen & spread, now)
             self._ask(delivery, neighbour, chosen, False, urgent, now)
+
+    def _trial(self, neighbour: Neighbour) -> int:
+        """Who has broken its word is trusted with one block, and then we see."""
+        peer_id = neighbour.peer_id
+        return int(not any(peer_id in other.asked for other in self.state.deliveries.values()))
 
     def _rarest(self, available: int, rare: int, count: int) -> int:
         chosen = self._scattered(available & rare, count)
@@ -210,7 +240,9 @@ class Sourcing:
         wanted = delivery.missing & ~delivery.origin & ~delivery.asked_blocks()
         if not wanted:
             return
-        whole_holders = sum(offer.distance == FULL_DISTANCE for offer in offers)
+        whole_holders = sum(
+            offer.distance == FULL_DISTANCE and not offer.neighbour.suspect for offer in offers
+        )
         if whole_holders >= policy.spread_holders or whole_holders > max(1, self._rivals(delivery)):
             return  # enough of them: what is wanted is pulled from them all
         useful = [one for one in offers if one.blocks & wanted and one.distance != NO_DISTANCE]
@@ -219,6 +251,8 @@ class Sourcing:
         urgent = self.is_urgent(delivery, now)
         for offer in useful:
             count = min(window, self._askable(offer.neighbour, delivery))
+            if offer.neighbour.suspect:
+                count = min(count, self._trial(offer.neighbour))
             chosen = lowest(offer.blocks & wanted, count)
             if not chosen:
                 continue
@@ -292,14 +326,22 @@ def _in_order(
 ) -> list[tuple[Neighbour, int]]:
     """Who is asked first: when urgent, who will have sent a block first; with slack, who has the
     fewest segments. His uplink is of use to the fewest others, so the work is shared: else who came
-    first serves all who came later."""
+    first serves all who came later. Who was never tried comes before them, or a liar that
+    says it has everything would never be found out; who broke its word, last where it is urgent."""
 
     def soonest(item: tuple[Neighbour, int]) -> float:
         return (item[0].outstanding_bytes + block_bytes) / max(item[0].download.rate_bps, 1.0)
 
     if urgent:
-        return sorted(holders, key=soonest)
-    return sorted(holders, key=lambda item: (item[0].whole.bit_count(), soonest(item)))
+        return sorted(holders, key=lambda item: (item[0].suspect, soonest(item)))
+    return sorted(
+        holders,
+        key=lambda item: (
+            item[0].received_bytes > 0,
+            item[0].whole.bit_count(),
+            soonest(item),
+        ),
+    )
 
 
 def _enough_bps(delivery: Delivery) -> float:

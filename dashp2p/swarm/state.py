@@ -33,6 +33,8 @@ class State:
     """Since when the origin does not answer; None while it does, as far as we know."""
     origin_rate_bps: float = 8_000_000.0
     origin_rtt_s: float = 0.1
+    shuns: Callable[[bytes], bool] = lambda peer_id: False
+    """Whom the driver has nothing to do with: it is banned, or shunned."""
     out: list[Command] = field(factory=list)
 
     @property

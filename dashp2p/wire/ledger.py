@@ -34,6 +34,8 @@ class Outstanding:
     """The blocks still to be answered."""
     hashes: bool
     """HASHES were asked for and have not come."""
+    cancelled: int = EMPTY
+    """Blocks that a CANCEL has named; an answer to them is due at once."""
 
 
 class Ledger:
@@ -112,6 +114,7 @@ class Ledger:
             return EMPTY
         if entry.segment != segment:
             raise BreachError("a frame names another segment than its request")
+        entry.cancelled |= blocks
         return entry.blocks & blocks
 
     def _find(self, request_id: int, segment: int) -> Outstanding:

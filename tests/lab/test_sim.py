@@ -76,6 +76,20 @@ class CrowdTests(SynchronousTestCase):
         self.assertTrue(banned)
         self.assertLessEqual(banned, liars)
 
+    def test_liars_of_all_kinds_are_left_alone_and_nobody_else_is(self) -> None:
+        lies = (Lie.EMPTY, Lie.SILENT, Lie.FALSE, Lie.SQUAT, Lie.SQUAT)
+        crowd = evolve(CROWD, peers=4, liars=lies)
+        sim, found = self.see(evolve(QUICK, seed=12, scenario=crowd), copies=1.1)
+        self.assertEqual((found.liars_kept, found.stalls), (0, 0))
+        liars = {peer.peer_id for peer in sim.liars}
+        for peer in sim.peers:
+            self.assertEqual(peer.exchange.banned.keys(), liars)
+
+    def test_in_thin_and_lossy_crowds_nobody_is_taken_for_a_liar(self) -> None:
+        for links in (Links(uplink_bps=2e6), Links(far=True, loss=Loss(0.05))):
+            sim, _ = simulate(evolve(QUICK, seed=13, scenario=evolve(CROWD, links=links)))
+            self.assertEqual([peer.exchange.banned for peer in sim.peers], [{}] * 6)
+
     def test_a_crowd_that_comes_and_goes(self) -> None:
         churn = Churn(5, 8.0, tuple(Ending))
         crowd = evolve(CROWD, film_s=24.0, churn=churn)

@@ -55,6 +55,7 @@ class Owner:
     rtts_s: list[float] = field(factory=list)
     times_ready: int = 0
     times_closed: int = 0
+    times_silent: int = 0
     mismatches: list[str] = field(factory=list)
     answers: list[Frame] = field(factory=list)
     """Sent as soon as anything is received, as an engine does."""
@@ -81,6 +82,10 @@ class Owner:
 
     def measured(self, link: Link, rtt_s: float) -> None:
         self.rtts_s.append(rtt_s)
+
+    def silent(self, link: Link) -> None:
+        self.times_silent += 1
+        link.close()
 
     def closed(self, link: Link) -> None:
         self.times_closed += 1

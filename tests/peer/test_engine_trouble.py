@@ -8,9 +8,11 @@ from dashp2p.content.index import BLOCKS_NAME
 from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer.fakeweb import Answer, Asked
 from dashp2p.peer.limits import ORIGIN_PATIENCE_S
+from dashp2p.swarm.policy import Policy
 from dashp2p.testing import ORIGIN, MemoryFilm, MemorySwarm
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import (
+    Cancel,
     Data,
     Fetching,
     Getting,
@@ -162,6 +164,53 @@ class LieTests(SwarmTestCase):
             for request in self.liar.take_requests():
                 self.liar.send(Reject(request.request_id, ENTRY.position, WHOLE, Code.NOT_HERE))
         self.swarm.until(lambda: viewing.whole)
+        self.assert_played(viewing)
+
+    def test_who_rejects_again_and_again_what_he_says_he_has_is_left_alone(self) -> None:
+        for number in range(1, Policy().shun_after_refusals + 1):
+            self.assertEqual(self.peer.exchange.shunned, 0)
+            self.liar.holds(f"chunk_0_{number}.m4s")
+            self.peer.play(f"chunk_0_{number}.m4s", deadline_s=20.0)
+            self.swarm.advance(0.05)
+            for request in self.liar.take_requests():
+                if not self.liar.errors:
+                    code = int(Code.NOT_HERE)
+                    self.liar.send(Reject(request.request_id, request.segment, WHOLE, code))
+            self.swarm.advance(0.05)
+        self.assertEqual((self.peer.exchange.shunned, self.peer.exchange.links), (1, {}))
+
+    def test_who_answers_nothing_and_is_alive_is_left_alone(self) -> None:
+        self.origin.silent = False
+        self.liar.holds()
+        viewing = self.peer.play(SEGMENT, deadline_s=3.0)
+        self.swarm.advance(3.0)
+        self.assertEqual((self.peer.exchange.shunned, self.peer.exchange.links), (1, {}))
+        self.assert_played(viewing)
+
+    def test_a_link_that_is_full_of_what_was_never_answered_is_seen(self) -> None:
+        [link] = self.peer.exchange.links.values()
+        while link.session.can_request:
+            request_id = link.send(Request(2, 1))
+            assert request_id is not None
+            link.send(Cancel(request_id, 2, 1))
+        self.liar.holds()
+        self.peer.play(SEGMENT, deadline_s=20.0)
+        self.swarm.advance(1.5)
+        self.assertEqual((self.peer.exchange.shunned, self.peer.exchange.links), (1, {}))
+
+    def test_the_node_knows_who_is_left_alone(self) -> None:
+        [peer_id] = self.peer.exchange.links
+        self.assertFalse(self.peer.node.state.shuns(peer_id))
+        self.peer.exchange.shun(peer_id, "a test")
+        self.assertTrue(self.peer.node.state.shuns(peer_id))
+
+    def test_who_stands_still_is_not_left_alone(self) -> None:
+        self.origin.silent = False
+        self.liar.holds()
+        self.liar.heeds = False
+        viewing = self.peer.play(SEGMENT, deadline_s=3.0)
+        self.swarm.advance(3.0)
+        self.assertEqual(self.peer.exchange.shunned, 0)
         self.assert_played(viewing)
 
 

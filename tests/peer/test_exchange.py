@@ -20,6 +20,7 @@ from dashp2p.peer.limits import (
     LINKS_PER_ADDRESS,
     MAX_DIALS,
     MAX_LINKS,
+    SHUN_S,
     WANTED_LINKS,
 )
 from dashp2p.peer.link import Link
@@ -504,3 +505,58 @@ class BanTests(ExchangeTestCase):
         self.assertEqual(self.me.banned, 3)
         self.assertFalse(self.me.is_banned(id_of("b")))
         self.assertTrue(self.me.is_banned(id_of("a")))
+
+
+class ShunTests(ExchangeTestCase):
+    """Who breaks his word is left alone for some minutes."""
+
+    def test_the_link_ends_and_neither_side_opens_another(self) -> None:
+        guest = self.guest("guest")
+        self.me.shun(id_of("guest"), "a test")
+        self.advance()
+        self.assertEqual(guest.errors, [Code.BAD_REQUEST])
+        again = self.stranger()
+        assert again is not None
+        again.greet(self.clock, "guest")
+        self.assertEqual(again.errors, [Code.UNAUTHORISED])
+        self.exchange("guest")
+        self.me.dial([self.address("guest")])
+        self.assertEqual(self.network.dialled, [])
+
+    def test_it_ends(self) -> None:
+        self.me.shun(id_of("guest"), "a test")
+        self.assertEqual(self.me.shunned, 1)
+        self.advance(SHUN_S - 1)
+        self.assertTrue(self.me.is_banned(id_of("guest")))
+        self.advance(2)
+        self.assertEqual(self.me.shunned, 0)
+        self.guest("guest")
+        self.assertIn(id_of("guest"), self.me.links)
+
+    def test_it_is_no_ban_and_the_address_does_not_suffer(self) -> None:
+        for number in range(ADDRESS_BAN_KEYS):
+            self.me.shun(id_of(f"liar {number}"), "a test")
+        self.assertEqual(self.me.banned, 0)
+        self.guest("somebody else")
+
+    def test_it_does_not_shorten_a_ban(self) -> None:
+        self.me.ban(id_of("guest"))
+        self.me.shun(id_of("guest"), "a test")
+        self.advance(SHUN_S + 1)
+        self.assertTrue(self.me.is_banned(id_of("guest")))
+
+    def test_those_shunned_are_bounded_and_the_oldest_goes_first(self) -> None:
+        self.patch(bans_module, "MAX_BANS", 3)
+        for name in ("a", "b", "c", "a", "d"):
+            self.me.shun(id_of(name), "a test")
+        self.assertEqual(self.me.shunned, 3)
+        self.assertFalse(self.me.is_banned(id_of("b")))
+        self.assertTrue(self.me.is_banned(id_of("a")))
+
+    def test_a_link_that_was_replaced_blames_nobody(self) -> None:
+        self.guest("guest")
+        former = self.me.links[id_of("guest")]
+        self.advance(DOUBTFUL_S + 1)
+        self.guest("guest")
+        self.me.silent(former)
+        self.assertEqual(self.me.shunned, 0)

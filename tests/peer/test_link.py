@@ -10,14 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.peer import link as link_module
 from dashp2p.peer.fakenet import MemoryNetwork, advance
-from dashp2p.peer.limits import (
-    HANDSHAKE_S,
-    PING_S,
-    SILENCE_S,
-    WRITE_QUEUE_BYTES,
-)
+from dashp2p.peer.limits import DOUBT_PING_S, HANDSHAKE_S, PING_S, SILENCE_S, WRITE_QUEUE_BYTES
 from dashp2p.peer.link import Link
 from dashp2p.wire.codec import encode
+from dashp2p.wire.doubt import SILENT_ROUNDS
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import (
     Cancel,
@@ -367,3 +363,79 @@ class FloodTests(LinkTestCase):
         self.remote.raw(b"".join(encode(Ping(1))) * 10)
         self.advance()
         self.assertEqual(self.remote.errors, [])
+
+
+class DoubtTests(LinkTestCase):
+    """Does the other side answer at all? Asked when what was late is cancelled."""
+
+    LONG_S = 10 * DOUBT_PING_S
+
+    def cancel(self) -> None:
+        """Ask for two blocks, and take that back."""
+        self.open()
+        request_id = self.link.send(Request(3, 0b11))
+        assert request_id is not None
+        self.link.send(Cancel(request_id, 3, 0b11))
+
+    def answer(self) -> None:
+        for event in self.remote.of(Cancel):
+            assert isinstance(event, Cancel)
+            code = int(Code.CANCELLED)
+            self.remote.send(Reject(event.request_id, event.segment, event.blocks, code))
+
+    def test_who_answers_pings_and_not_the_cancel_before_them_is_silent(self) -> None:
+        self.cancel()
+        self.link.doubt()
+        self.advance(DOUBT_PING_S * (SILENT_ROUNDS - 1) - 0.01)
+        self.assertEqual(self.owner.times_silent, 0)
+        self.advance(0.05)
+        self.assertEqual(self.owner.times_silent, 1)
+
+    def test_who_answers_the_cancel_is_not(self) -> None:
+        self.cancel()
+        self.link.doubt()
+        self.advance(DOUBT_PING_S * (SILENT_ROUNDS - 1) - 0.05)
+        self.answer()
+        self.advance(self.LONG_S)
+        self.assertEqual(self.owner.times_silent, 0)
+
+    def test_after_that_pings_are_as_rare_as_before(self) -> None:
+        self.cancel()
+        self.link.doubt()
+        self.advance(0.01)
+        self.answer()
+        self.advance(DOUBT_PING_S)
+        before = len(self.remote.of(Ping))
+        self.advance(self.LONG_S)
+        self.assertEqual(len(self.remote.of(Ping)), before)
+
+    def test_who_is_only_slow_with_what_was_not_cancelled_is_not(self) -> None:
+        self.open()
+        self.link.send(Request(3, 0b11))
+        self.link.doubt()
+        self.advance(self.LONG_S)
+        self.assertEqual(self.owner.times_silent, 0)
+
+    def test_who_stands_still_is_not_and_answers_all_when_he_wakes(self) -> None:
+        self.cancel()
+        self.remote.heeds, asleep = False, self.remote.events
+        self.link.doubt()
+        self.advance(self.LONG_S)
+        self.assertEqual(self.owner.times_silent, 0)
+        self.assertEqual(self.remote.events, asleep)
+
+    def test_nothing_but_an_answered_ping_counts(self) -> None:
+        self.cancel()
+        self.remote.heeds = False
+        self.link.doubt()
+        for _ in range(2 * SILENT_ROUNDS):
+            self.remote.send(NEWS)
+            self.advance()
+        self.assertEqual(self.owner.times_silent, 0)
+
+    def test_a_link_that_is_closed_is_looked_at_no_more(self) -> None:
+        self.cancel()
+        self.link.doubt()
+        self.link.close()
+        self.advance(self.LONG_S)
+        self.assertEqual(self.owner.times_silent, 0)

@@ -12,7 +12,14 @@ from dashp2p.lab.sim.connection import Dial, Side
 from dashp2p.lab.sim.flow import Path
 from dashp2p.lab.sim.link import Link
 from dashp2p.lab.sim.pipes import Host, Wiring
-from dashp2p.peer.limits import BAN_S, DIAL_TIMEOUT_S, MAX_DIALS, MAX_LINKS, WANTED_LINKS
+from dashp2p.peer.limits import (
+    BAN_S,
+    DIAL_TIMEOUT_S,
+    MAX_DIALS,
+    MAX_LINKS,
+    SHUN_S,
+    WANTED_LINKS,
+)
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import Event, Have, Hello
 
@@ -191,6 +198,18 @@ class Exchange:
         link = self.links.get(peer_id)
         if link is not None:
             link.close(Code.INTEGRITY, "a block that you sent is not what the origin published")
+
+    def silent(self, link: Link) -> None:
+        """The other side lives, and leaves what it is asked unanswered."""
+        if self.links.get(link.peer_id) is link:
+            self.shun(link.peer_id)
+
+    def shun(self, peer_id: bytes) -> None:
+        """Nothing to do with that key for some minutes: it breaks its word."""
+        self.banned[peer_id] = max(self.banned.get(peer_id, 0.0), self.clock.now + SHUN_S)
+        link = self.links.get(peer_id)
+        if link is not None:
+            link.close(Code.BAD_REQUEST, "it breaks its word")
 
     def is_banned(self, peer_id: bytes) -> bool:
         """Whether a ban is in force."""

@@ -13,7 +13,8 @@ from attrs import define, field
 from dashp2p.content.keys import peer_id as peer_id_of
 from dashp2p.lab.sim.clock import Clock, Timer
 from dashp2p.lab.sim.connection import End
-from dashp2p.peer.limits import HANDSHAKE_S, PING_S, SILENCE_S, WRITE_QUEUE_BYTES
+from dashp2p.peer.limits import DOUBT_PING_S, HANDSHAKE_S, PING_S, SILENCE_S, WRITE_QUEUE_BYTES
+from dashp2p.wire.doubt import Doubt
 from dashp2p.wire.errors import Code, LocalProtocolError
 from dashp2p.wire.frames import Data, Error, Event, Frame, Have, Hello, Ping, Pong
 from dashp2p.wire.session import Session
@@ -32,6 +33,7 @@ class LinkOwner(Protocol):
     def link_received(self, link: Link, events: list[Event]) -> None: ...
     def link_ready(self, link: Link) -> None: ...
     def link_measured(self, link: Link, rtt_s: float) -> None: ...
+    def silent(self, link: Link) -> None: ...
     def link_closed(self, link: Link) -> None: ...
     def dirty(self, link: Link) -> None: ...
 
@@ -56,6 +58,7 @@ class Link:
     _heard_at: float = 0.0
     _ping_at: float = 0.0
     _ping_token: int = 0
+    _doubt: Doubt | None = None
 
     # --- the connection ---------------------------------------------------------------------
 
@@ -167,6 +170,26 @@ class Link:
             elif not isinstance(event, Ping):
                 passed.append(event)
         self.owner.link_received(self, passed)
+        ponged = any(isinstance(event, Pong) for event in events)
+        if ponged and self._doubt is not None and not self.is_closed:
+            self._look_at(self._doubt)
+
+    def doubt(self) -> None:
+        """Blocks were late and are cancelled: see whether the other side answers that."""
+        if self._doubt is None and self.is_open and not self.is_closed:
+            self._doubt = Doubt.of(self.session.asked)
+            if self._doubt is not None:
+                self._stop_timer()
+                self._ping()
+
+    def _look_at(self, doubt: Doubt) -> None:
+        if not doubt.look(self.session.asked):
+            self._doubt = None
+        elif doubt.silent:
+            self.owner.silent(self)
+        else:
+            self._stop_timer()
+            self._timer = self.owner.clock.call_later(DOUBT_PING_S, self._ping)
 
     def _greet(self, event: Event) -> None:
         if isinstance(event, Hello):

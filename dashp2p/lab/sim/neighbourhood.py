@@ -64,6 +64,8 @@ class Neighbourhood:
         link = self._link(ask.peer_id)
         entry = ask.entry
         if link is None or not link.session.can_request:
+            if link is not None:
+                link.doubt()
             now = self.peer.clock.now
             self.peer.node.refused(ask.peer_id, entry, ask.blocks, int(Code.BUSY), now)
             return
@@ -99,6 +101,12 @@ class Neighbourhood:
             if outstanding.segment == command.entry.position and blocks:
                 link.send(Cancel(outstanding.request_id, outstanding.segment, blocks))
 
+    def doubt(self, command: do.Doubt) -> None:
+        """See whether it answers what was cancelled."""
+        link = self._link(command.peer_id)
+        if link is not None:
+            link.doubt()
+
     def refuse(self, command: do.Refuse) -> None:
         """Reject blocks, as far as they are still owed."""
         link = self._link(command.peer_id)
@@ -122,9 +130,8 @@ class Neighbourhood:
         owed = link.session.owed.get(command.request_id)
         if owed is not None and owed.hashes:
             if not self._has_hashes(entry):
-                request, code = command.request_id, int(Code.NOT_HERE)
-                self.refuse(do.Refuse(command.peer_id, request, entry.position, blocks, code))
-                self.peer.node.link_ready(command.peer_id, self.peer.clock.now)
+                request, now = command.request_id, self.peer.clock.now
+                self.peer.node.lost(command.peer_id, request, entry, blocks, now)
                 return
             hashes = bytes(HASH_BYTES * entry.block_count)
             link.send(Hashes(command.request_id, entry.position, hashes))

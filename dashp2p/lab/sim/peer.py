@@ -88,6 +88,7 @@ class Peer:
         self.exchange = Exchange(
             self.neighbourhood, self.path, self.wiring, self.host, self.listeners
         )
+        self.node.state.shuns = self.exchange.is_banned
         self.http = HttpClient(self.path, self.wiring, self.host, self.origin)
 
     # --- time -------------------------------------------------------------------------------
@@ -226,6 +227,10 @@ class Peer:
                 incoming = self.incoming.get(command.entry.position)
                 if incoming is not None:
                     self.fetches.cancel(incoming)
+            case do.Doubt():
+                self.neighbourhood.doubt(command)
+            case do.Drop() if command.shun:
+                self.exchange.shun(command.peer_id)
             case do.Drop():
                 link = self.exchange.links.get(command.peer_id)
                 if link is not None:
