@@ -29,10 +29,10 @@ are measured against. What left the origin is read from the kernel's counter of 
 _EXAMPLES = """\
 examples:
   python -m dashp2p.lab list                       the scenarios and their targets
-  sudo python -m dashp2p.lab selftest              is this lab to be believed?
-  sudo python -m dashp2p.lab run 1                 ten viewers at once, near
-  sudo python -m dashp2p.lab run 1-6 --seeds 5     six scenarios, medians of five runs each
-  sudo python -m dashp2p.lab run far --ablate no-lease
+  sudo $(which python) -m dashp2p.lab selftest     is this lab to be believed?
+  sudo $(which python) -m dashp2p.lab run 1        ten viewers at once, near
+  sudo $(which python) -m dashp2p.lab run 1-6 --seeds 5  six, medians of five runs each
+  sudo $(which python) -m dashp2p.lab run far --ablate no-lease
   python -m dashp2p.lab run 1 --loopback           without root: only the origin's rate is modelled
   python -m dashp2p.lab report lab-results/* -o report.html
   python -m dashp2p.lab rehearse --peers 10 --minutes 5 --origin URL --tracker URL

@@ -1,8 +1,9 @@
-"""The pictures in the docs, taken anew by
+"""Pictures of both pages in use, on a desk and on a phone, taken by
 
-    DASHP2P_SCREENSHOTS=docs/images .venv/bin/python -m twisted.trial tests.browser.test_pictures
+    DASHP2P_SCREENSHOTS=pictures .venv/bin/python -m twisted.trial tests.browser.test_pictures
 
-and left out otherwise: a minute of film that is nice to look at takes a while.
+and left out otherwise: a minute of film that is nice to look at takes a while. The docs have
+page.png and dashboard.png of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from unittest import SkipTest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.browser.browser import (
+    PHONE,
     SCREENSHOTS_VARIABLE,
     open_page,
     require_libraries,
@@ -55,4 +57,12 @@ class Pictures(SynchronousTestCase):
         pages[-1].page.keyboard.press("d")
         pages[-1].page.wait_for_timeout(2500)
         pages[-1].keep("details", whole=True)
+        for tab in (dashboard, pages[-1]):
+            tab.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+            tab.page.wait_for_timeout(1500)
+        dashboard.keep("dashboard-phone", whole=True)
+        pages[-1].keep("details-phone", whole=True)
+        pages[-1].page.keyboard.press("d")
+        pages[-1].page.wait_for_timeout(1500)
+        pages[-1].keep("page-phone", whole=True)
         self.assertEqual([tab.errors for tab in (dashboard, *pages)], [[]] * (VIEWERS + 1))
