@@ -1,9 +1,10 @@
 """When a player needs what it asks for: told by CMCD, or inferred from the pattern of requests.
 
 Without CMCD: playback is taken to start when the first segment of each media type that it asked for
-is there. From then on a segment is due when the playhead, at normal speed, comes to its start. A
-segment that came late stops the playhead meanwhile; a request that comes long after the player
-should have made it means that it paused; one elsewhere in the film is a seek and starts anew.
+is there. From then on a segment is due when the playhead, at normal speed, comes to its start;
+before, as if playback began now, after a moment's grace. A segment that came late stops the
+playhead meanwhile; a request that comes long after the player should have made it means that it
+paused; one elsewhere in the film is a seek and starts anew.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Player:
     """(time, media time at that time), advancing at normal speed."""
     _next_start: dict[str, float] = field(factory=dict)
     """By media type: where the segment after the last one asked for begins."""
+    _begins_s: float = 0.0
+    """Media time at which playback will begin, while there is no playhead."""
     _first: dict[str, float] = field(factory=dict)
     """By media type: the first segment since start or seek, until it is delivered."""
     _open: int = 0
@@ -67,12 +70,14 @@ class Player:
                 return now + hints.deadline_s
             if hints.buffer_s is not None:
                 return now + hints.buffer_s
-        if self._playhead is None:
-            return now + self.policy.start_grace_s
+        if self._playhead is None:  # it begins now at the earliest
+            return now + self.policy.start_grace_s + max(0.0, start_s - self._begins_s)
         at, media_s = self._playhead
         return at + (start_s - media_s)
 
     def _restart(self, media_type: str, start_s: float) -> None:
+        began = self._playhead is not None
+        self._begins_s = start_s if began else max(self._begins_s, start_s)
         self._playhead = None
         self._first[media_type] = start_s
 

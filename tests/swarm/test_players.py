@@ -24,6 +24,30 @@ class WithoutCmcd(SynchronousTestCase):
         due = Player(POLICY).requested(entry(1), "video", 100.0)
         self.assertEqual(due, 100.0 + POLICY.start_grace_s)
 
+    def test_before_playback_begins_the_second_is_due_after_the_first(self) -> None:
+        player = Player(POLICY)
+        player.requested(entry(1), "video", 100.0)
+        player.requested(entry(1), "audio", 100.0)
+        player.delivered(entry(1), "video", 100.3)
+        due = player.requested(entry(2), "video", 100.3)
+        self.assertEqual(due, 100.3 + POLICY.start_grace_s + 4.0)
+
+    def test_who_seeks_before_playback_begins_needs_that_segment_at_once(self) -> None:
+        player = Player(POLICY)
+        player.requested(entry(1), "video", 100.0)
+        due = player.requested(entry(9), "video", 100.2)
+        self.assertEqual(due, 100.2 + POLICY.start_grace_s)
+
+    def test_after_a_seek_back_the_second_is_due_after_the_first(self) -> None:
+        player = start()
+        player.requested(entry(9), "video", 101.0)
+        player.delivered(entry(9), "video", 101.5)
+        player.requested(entry(9), "audio", 101.5)
+        player.delivered(entry(9), "audio", 101.6)
+        self.assertEqual(player.requested(entry(3), "video", 103.0), 103.0 + POLICY.start_grace_s)
+        due = player.requested(entry(4), "video", 103.1)
+        self.assertEqual(due, 103.1 + POLICY.start_grace_s + 4.0)
+
     def test_the_next_is_due_when_the_playhead_comes_to_it(self) -> None:
         player = start()
         due = player.requested(entry(2), "video", 101.0)
