@@ -6,11 +6,9 @@ from collections import Counter
 
 from attrs import define, field
 
+from dashp2p.origin.limits import MAX_DISTINCT_FILES
 from dashp2p.origin.names import KINDS
 from dashp2p.web.metrics import Family
-
-MAX_DISTINCT_FILES = 1 << 18
-"""Of so many files it is remembered that they were served; later ones add no distinct bytes."""
 
 
 @define

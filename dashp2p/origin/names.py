@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from posixpath import splitext
 
-MAX_DEPTH = 16
-MAX_NAME_BYTES = 255
+from dashp2p.origin.limits import MAX_DEPTH, MAX_NAME_BYTES
 
 KINDS = ("manifest", "init", "media", "index", "other")
 

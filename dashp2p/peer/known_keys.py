@@ -10,10 +10,9 @@ from twisted.logger import Logger
 
 from dashp2p.content.atomic import write_atomically
 from dashp2p.content.signature import PUBLIC_KEY_BYTES
+from dashp2p.peer.limits import MAX_KNOWN_KEYS
 
 log = Logger()
-
-MAX_KNOWN_KEYS = 1024
 
 
 @define(eq=False)

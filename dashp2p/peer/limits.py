@@ -111,3 +111,16 @@ HANG_UP_S: Final = 2.5
 TICKET_GRACE_S: Final = 4 * 3600.0
 """How long an expired ticket still counts while the tracker is away: longer than nearly all films,
 so that whoever watches one when the tracker goes can be linked to until its end."""
+MAX_PEERS_TAKEN: Final = 64
+MAX_HOLDERS_TAKEN: Final = 16
+"""Of one answer of the tracker's; what it says beyond is not looked at."""
+MAX_EPOCH: Final = 2**32 - 1
+"""As the frames that pass it on have room for."""
+MAX_WHY_CHARS: Final = 200
+"""Of what it says when it refuses."""
+MAX_TIME_S: Final = 2.0**40
+"""Of its clock."""
+MAX_KNOWN_KEYS: Final = 1024
+"""Origins, or trackers, whose keys are remembered."""
+MAX_TEXT_CHARS: Final = 64
+"""Of a session's or player's name in a report."""

@@ -352,7 +352,8 @@ class Link(Protocol):
                     ponged = True
                     self._owner.measured(self, self._clock.seconds() - sent_at)
             elif isinstance(event, Error):
-                log.info("link to {peer} closed there: {why}", peer=self.name, why=event.text)
+                # In quotes, escaped: it is a stranger's text, on somebody's terminal.
+                log.info("link to {peer} closed there: {why!r}", peer=self.name, why=event.text)
                 self._owner.received(self, passed)
                 self.close()
                 return

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, field
 
-from dashp2p.peer.limits import MAX_SESSIONS
+from dashp2p.peer.limits import MAX_SESSIONS, MAX_TEXT_CHARS
 from dashp2p.peer.viewing import Viewing
 from dashp2p.swarm.players import Player
 from dashp2p.swarm.policy import Policy
@@ -39,7 +39,6 @@ STARTUP_BOUNDS_S = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 COUNTED = ("played_s", "stalled_s", "stalls", "switches")
 LATELY_S = 60.0
 """A session that was silent for longer is over, for those who count viewers."""
-MAX_TEXT_CHARS = 64
 
 
 class QoeRefused(Exception):  # noqa: N818 - it says what happened

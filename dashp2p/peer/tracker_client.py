@@ -19,7 +19,15 @@ from twisted.web.http_headers import Headers
 from dashp2p.content.limits import JWT_MAX_CHARS
 from dashp2p.content.tickets import sign_announce
 from dashp2p.peer.exchange import Address
-from dashp2p.peer.limits import MAX_TRACKER_BYTES, TRACKER_TIMEOUT_S
+from dashp2p.peer.limits import (
+    MAX_EPOCH,
+    MAX_HOLDERS_TAKEN,
+    MAX_PEERS_TAKEN,
+    MAX_TIME_S,
+    MAX_TRACKER_BYTES,
+    MAX_WHY_CHARS,
+    TRACKER_TIMEOUT_S,
+)
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.reasons import reason
 from dashp2p.swarm.commands import CallTracker, Held, Want
@@ -27,13 +35,6 @@ from dashp2p.swarm.leading import Grant
 from dashp2p.web.json import BadRequestError, parse_json
 
 log = Logger()
-
-MAX_PEERS_TAKEN = 64
-MAX_HOLDERS_TAKEN = 16
-MAX_EPOCH = 2**32 - 1
-"""As the frames that pass it on have room for."""
-MAX_WHY_CHARS = 200
-MAX_TIME_S = 2.0**40
 
 
 class TrackerError(Exception):

@@ -22,9 +22,12 @@ from attrs import frozen
 from twisted.web.server import Request
 
 from dashp2p.web.limits import (
+    MAX_BPS,
     MAX_CMCD_CHARS,
     MAX_CMCD_KEYS,
     MAX_OBJECT_NAME_CHARS,
+    MAX_PLAYBACK_RATE,
+    MAX_S,
     MAX_SESSION_ID_CHARS,
 )
 
@@ -40,9 +43,6 @@ OBJECT_TYPES = {
     "k": "key",
     "o": "other",
 }
-MAX_S = 86400.0
-MAX_BPS = 10**11
-MAX_PLAYBACK_RATE = 64.0
 
 _RANGE = re.compile(r"([0-9]{1,15})?-([0-9]{1,15})?")
 

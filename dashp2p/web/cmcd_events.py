@@ -13,16 +13,15 @@ from typing import Final
 from attrs import frozen
 from http_sf import Token
 
-from dashp2p.web.cmcd import (
+from dashp2p.web.cmcd import bits_of, choose, dictionary, number_of, seconds_of, string_of
+from dashp2p.web.limits import (
+    MAX_CMCD_CHARS,
+    MAX_CMCD_EVENTS,
+    MAX_EVENT_CHARS,
     MAX_PLAYBACK_RATE,
-    bits_of,
-    choose,
-    dictionary,
-    number_of,
-    seconds_of,
-    string_of,
+    MAX_SESSION_ID_CHARS,
+    MAX_TIME_S,
 )
-from dashp2p.web.limits import MAX_CMCD_CHARS, MAX_CMCD_EVENTS, MAX_SESSION_ID_CHARS
 
 MEDIA_TYPES: Final = ("application/cmcd", "text/cmcd")
 """The first is CTA-5004-B's; the second is what its drafts said."""
@@ -39,9 +38,6 @@ STATES: Final = {
     "d": "preloading",
 }
 """`sta` in words; "waiting" is for what is no fault of the network."""
-MAX_EVENT_CHARS: Final = 8
-MAX_TIME_S: Final = 1e11
-"""Of the player's clock: beyond the year 5000."""
 
 
 @frozen

@@ -10,9 +10,8 @@ from attrs import frozen
 from twisted.web.server import Request
 from werkzeug.http import parse_etags, quote_etag, unquote_etag
 
+from dashp2p.web.limits import MAX_ETAGS_CHARS
 from dashp2p.web.ranges import RangeError, requested_range
-
-MAX_ETAGS_CHARS = 4096
 
 
 @frozen

@@ -48,6 +48,16 @@ MAX_CMCD_EVENTS = 64
 MAX_OBJECT_NAME_CHARS = 1024
 MAX_SESSION_ID_CHARS = 64
 MAX_READY_REASONS = 16
+MAX_S = 86400.0
+"""Of a buffer or deadline that a player tells (CMCD)."""
+MAX_BPS = 10**11
+MAX_PLAYBACK_RATE = 64.0
+MAX_TIME_S = 1e11
+"""Of the player's clock: beyond the year 5000."""
+MAX_EVENT_CHARS = 8
+"""Of the name of an event that it reports."""
+MAX_ETAGS_CHARS = 4096
+"""Of If-Match, If-None-Match and If-Range; what comes beyond is not looked at."""
 
 
 @frozen

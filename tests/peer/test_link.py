@@ -6,6 +6,7 @@ import struct
 
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.peer import link as link_module
@@ -304,6 +305,16 @@ class PingTests(LinkTestCase):
         self.open()
         self.advance(3 * SILENCE_S)
         self.assertFalse(self.link.is_closed)
+
+
+class LogTests(LinkTestCase):
+    def test_a_strangers_text_reaches_nobodys_terminal_as_it_is(self) -> None:
+        self.open()
+        with capturedLogs() as events:
+            self.remote.send(Error(int(Code.BUSY), "\x1b]0;owned\x07\nfalse line"))
+            self.advance()
+        [said] = [formatEvent(event) for event in events if "closed there" in formatEvent(event)]
+        self.assertTrue(said.isprintable(), said)
 
 
 class FloodTests(LinkTestCase):

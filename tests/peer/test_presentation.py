@@ -18,8 +18,8 @@ from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer.fakefilm import MemoryFilm
 from dashp2p.peer.fakenet import advance
 from dashp2p.peer.fakeweb import MemoryOrigin, MemoryWeb, memory_client
-from dashp2p.peer.known_keys import MAX_KNOWN_KEYS, KnownKeys
-from dashp2p.peer.limits import INDEX_LATE_S, INDEX_RETRY_MAX_S, INDEX_RETRY_S
+from dashp2p.peer.known_keys import KnownKeys
+from dashp2p.peer.limits import INDEX_LATE_S, INDEX_RETRY_MAX_S, INDEX_RETRY_S, MAX_KNOWN_KEYS
 from dashp2p.peer.newest import NewestIndexes
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.presentation import Presentation

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from dashp2p.peer.exchange import Address
 from dashp2p.peer.fakenet import advance
 from dashp2p.peer.fakeweb import Answer, Asked, MemoryResponse, MemoryWeb, memory_client
-from dashp2p.peer.limits import MAX_TRACKER_BYTES, TRACKER_TIMEOUT_S
-from dashp2p.peer.tracker_client import MAX_PEERS_TAKEN, Announced, TrackerClient, TrackerError
+from dashp2p.peer.limits import MAX_PEERS_TAKEN, MAX_TRACKER_BYTES, TRACKER_TIMEOUT_S
+from dashp2p.peer.tracker_client import Announced, TrackerClient, TrackerError
 from dashp2p.swarm.commands import CallTracker, Held, Want
 from dashp2p.swarm.leading import Grant
 from tests.peer.support import SWARM, id_of
