@@ -208,8 +208,8 @@ MUTANTS = (
     Mutant(
         "ban",
         "dashp2p/peer/bans.py",
-        "        until, _ = self._keys.get(peer_id, (now, None))\n        return now < until",
-        "        return False",
+        "        return now < max(until, self._shunned.get(peer_id, now))",
+        "        return now < self._shunned.get(peer_id, now)",
         "tests.peer.test_exchange",
     ),
     Mutant(

@@ -98,7 +98,7 @@ class Viewer:
             got = await self._fetch(self._mpd, self._teller.manifest(), RETRIES, keep=True)
             manifest = read_mpd(got.data or b"")
         except DownloadError as error:
-            raise PlayError(f"the MPD does not come: {error}") from error
+            raise PlayError(f"{self._mpd} does not come: {error}") from error
         except MpdRefused as error:
             raise PlayError(f"the MPD cannot be played: {error}") from error
         tracks = self._tracks(manifest)
