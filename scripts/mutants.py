@@ -115,6 +115,13 @@ MUTANTS = (
         "tests.peer.test_newest",
     ),
     Mutant(
+        "nothing unproven, where that was asked for",
+        "dashp2p/peer/proxy.py",
+        "        if entry is None and not self._unsigned:",
+        "        if False:",
+        "tests.peer.test_relay",
+    ),
+    Mutant(
         "paths of the index",
         "dashp2p/content/index.py",
         "    return len(path) <= limits.PATH_MAX_CHARS and _SAFE_PATH.match(path) is not None",

@@ -50,6 +50,7 @@ class DashResource(Resource):
         advice: Advice,
         cors: CorsPolicy,
         clock: IReactorTime,
+        unsigned: bool = True,
     ) -> None:
         Resource.__init__(self)
         self._engine = engine
@@ -59,6 +60,7 @@ class DashResource(Resource):
         self._advice = advice
         self._cors = cors
         self._clock = clock
+        self._unsigned = unsigned
 
     def render(self, request: Request) -> bytes | int:
         if request.method == b"OPTIONS":
@@ -103,12 +105,26 @@ class DashResource(Resource):
             await settled
         index = self._presentation.index
         entry = None if index is None else index.by_path(path)
+        if entry is None and not self._unsigned:
+            self._unproven(request, index is not None)
+            return
         if entry is None:
             size = await pass_through(request, self._origin, path)
             self._engine.records.origin_bytes += size
             self._engine.records.delivered_bytes += size
             return
         await self._serve(request, entry)
+
+    def _unproven(self, request: Request, indexed: bool) -> None:
+        """Without an index another try may have one, with one this file will not be in it soon."""
+        if indexed:
+            body = error_body(request, 404, "the origin's index has no such file (--unsigned)")
+        else:
+            request.setHeader(b"Retry-After", b"2")
+            why = self._presentation.message or "the index is not here yet"
+            body = error_body(request, 503, f"nothing unproven is handed on (--unsigned). {why}")
+        request.write(body)
+        request.finish()
 
     # --- segments ---------------------------------------------------------------------------
 

@@ -106,6 +106,8 @@ class PeerSettings:
     client: Path | None
     ablations: frozenset[str]
     link_security: bool = True
+    unsigned: bool = True
+    """Whether players get what nothing that the origin signed vouches for."""
     as_local: frozenset[str] = frozenset()
     """Addresses that count as this machine."""
     mode: str = FULL
@@ -256,6 +258,7 @@ class PeerService(Service):
                 self.advice,
                 cors,
                 reactor,
+                self.settings.unsigned,
             ),
         )
         limits = SiteLimits(

@@ -133,6 +133,15 @@ class Options(DaemonOptions):
             example="off",
         ),
         Option(
+            "unsigned",
+            "What players get of files that no index which the origin signed vouches for (there is "
+            "none, or it is refused, or does not list them): pass hands on what the origin has, "
+            "unproven; refuse gives them nothing.",
+            choice("pass", "refuse"),
+            default="pass",
+            example="refuse",
+        ),
+        Option(
             "ca",
             "A private certificate authority for https, in PEM.",
             readable_file,
@@ -244,6 +253,7 @@ def settings_of(options: Options) -> PeerSettings:
         client=options["client"],
         ablations=ablations(options["ablate"]),
         link_security=options["link-security"] == "tls",
+        unsigned=options["unsigned"] == "pass",
         mode=options["mode"],
         links_per_address=options["links-per-address"] or None,
         connections_per_address=options["connections-per-address"] or None,

@@ -6,10 +6,12 @@ import contextlib
 import socket
 import time
 
-from tests.hostile.support import HostileTestCase, QuietHandler
+from tests.hostile.support import FILM, HostileTestCase, QuietHandler
 from tests.processes import HOST, Daemon
 
 REFUSED = (403, 421)
+JSON = "Content-Type: application/json"
+SWARM_HEX = FILM.signature.swarm_id.hex().encode()
 FLOOD = 300
 MIB = 1 << 20
 
@@ -113,3 +115,42 @@ class EvilPageTests(HostileTestCase):
 
         self.grows_little(peer, attack)
         self.assert_plays(peer, "chunk_0_2.m4s")
+
+
+class EvilPageElsewhereTests(HostileTestCase):
+    """The same in front of the tracker and the origin, which answer to any name but for figures."""
+
+    def test_what_tells_about_viewers_is_read_by_no_page(self) -> None:
+        """Outcome: 403 for each under a name that is not this machine's, and through a proxy."""
+        self.swarm()
+        tracker, origin = self.daemons.started[0], self.daemons.started[1]
+        for daemon, paths in (
+            (tracker, ("/swarms", "/metrics", "/live", "/tracker?segment=1")),
+            (origin, ("/metrics",)),
+        ):
+            for path in paths:
+                line = f"GET {path} HTTP/1.1"
+                heard = self.raw(daemon, request(line, host="evil.example"))
+                self.assertIn(int(heard.split(b" ")[1]), REFUSED, path)
+                for told in (SWARM_HEX, b"# HELP"):
+                    self.assertNotIn(told, heard, path)
+                proxied = request(line, "X-Forwarded-For: 203.0.113.9")
+                self.assertIn(self.status_of(daemon, proxied), REFUSED, path)
+
+    def test_giant_bodies_and_headers_cost_them_nothing(self) -> None:
+        """Outcome: 4xx within a second, memory within 24 MiB; they serve on."""
+        peer = self.swarm()
+        for daemon in self.daemons.started[:2]:
+
+            def attack(daemon: Daemon = daemon) -> None:
+                big = request("POST /announce HTTP/1.1", JSON, "Content-Length: 99999999999")
+                self.assertIn(self.status_of(daemon, big), (405, 413))
+                chunk = b"100000\r\n" + bytes(MIB) + b"\r\n"
+                chunked = ("POST /announce HTTP/1.1", JSON, "Transfer-Encoding: chunked")
+                code = self.status_of(daemon, request(*chunked, body=chunk * 64))
+                self.assertIn(code, (0, 405, 413))
+                many = request("GET / HTTP/1.1", *(f"X-{n}: y" for n in range(5000)))
+                self.assertIn(self.status_of(daemon, many), (0, 400, 431))
+
+            self.grows_little(daemon, attack)
+        self.assert_plays(peer)

@@ -256,6 +256,28 @@ class EvilOriginTests(HostileTestCase):
         wait_until("/readyz says so", lambda: "older" in self.readyz(again), LEARNED_S)
         self.assertEqual(again.stats()["mode"], "pass-through")
 
+    def test_with_unsigned_refused_nothing_unproven_is_played(self) -> None:
+        """Outcome: 503 for what another key signed, and where the index was taken away."""
+
+        class Stripped(_Origin):
+            spoil = _Origin._range
+
+        Stripped.files = dict(FILM.files)
+        origin_url = f"{self.server(Stripped).url}/dash"
+        peer = self.victim(origin_url, "--unsigned", "refuse")
+        self.assert_plays(peer)
+        self.assertEqual(self.play(peer, "not-listed.m4s")[0], 404)
+        self.assertEqual(peer.stop(), 0)
+        for files in (OTHER_FILM.files, {SEGMENT: FILM.files[SEGMENT]}):
+            Stripped.files = dict(files)
+            self.refuses_all(self.victim(origin_url, "--unsigned", "refuse", ready=False))
+
+    def refuses_all(self, peer: Daemon) -> None:
+        wait_until("it is here", lambda: self.readyz(peer), LEARNED_S)
+        wait_until("it knows", lambda: peer.stats()["mode"] == "pass-through", LEARNED_S)
+        self.assertEqual(self.play(peer)[0], 503)
+        self.assertEqual(peer.stop(), 0)
+
     def test_an_expired_index_is_refused(self) -> None:
         """Outcome: passed through, not shared; told on /readyz."""
 

@@ -28,7 +28,13 @@ from tests.web.support import LOOPBACK, Answer, Connection
 class Proxy:
     """The /dash/ of one peer."""
 
-    def __init__(self, swarm: MemorySwarm, peer: MemoryPeer, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        swarm: MemorySwarm,
+        peer: MemoryPeer,
+        policy: Policy | None = None,
+        unsigned: bool = True,
+    ) -> None:
         self.swarm = swarm
         self.peer = peer
         self.engine = peer.engine
@@ -55,6 +61,7 @@ class Proxy:
                 self.advice,
                 CorsPolicy(frozenset({"https://films.example"})),
                 swarm.clock,
+                unsigned,
             ),
         )
         self.site = BoundedSite(

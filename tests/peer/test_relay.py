@@ -13,7 +13,7 @@ from dashp2p.peer.limits import ORIGIN_PATIENCE_S
 from dashp2p.peer.origin_client import LEAST_BYTES, OriginClient
 from dashp2p.testing import ORIGIN
 from tests.peer.proxies import Proxy
-from tests.peer.swarms import DATA, SEGMENT, SwarmTestCase
+from tests.peer.swarms import DATA, FILM, SEGMENT, SwarmTestCase
 from tests.web.support import FULL_BYTES
 
 URL = f"/dash/{SEGMENT}"
@@ -22,6 +22,8 @@ SIZE = len(DATA)
 
 class RelayTestCase(SwarmTestCase):
     """A peer whose origin has no index."""
+
+    unsigned = True
 
     def setUp(self) -> None:
         SwarmTestCase.setUp(self)
@@ -32,7 +34,7 @@ class RelayTestCase(SwarmTestCase):
         self.peer.origin = OriginClient(
             memory_client(self.web), self.swarm.clock, f"http://{ORIGIN}/dash"
         )
-        self.proxy = Proxy(self.swarm, self.peer)
+        self.proxy = Proxy(self.swarm, self.peer, unsigned=self.unsigned)
         self.proxy.presentation.start(lambda signature: None)
         self.swarm.advance(0.1)
         self.proxy.presentation.stop()
@@ -120,6 +122,29 @@ class PassTests(RelayTestCase):
         self.assertEqual(answer.body, packed)
         self.assertEqual(answer.headers["content-encoding"], "gzip")
         self.assertEqual(answer.headers["content-length"], str(len(packed)))
+
+
+class RefuseTests(RelayTestCase):
+    """--unsigned refuse."""
+
+    unsigned = False
+
+    def test_without_an_index_nothing_is_handed_on(self) -> None:
+        answer = self.proxy.answer(URL)
+        self.assertEqual((answer.code, answer.headers["retry-after"]), (503, "2"))
+        self.assertIn(b"The origin has no index", answer.body)
+        self.assertEqual(self.origin.asked_for(SEGMENT), [])
+
+    def test_a_head_is_not_either(self) -> None:
+        self.assertEqual(self.proxy.answer(URL, method="HEAD").code, 503)
+
+    def test_with_an_index_what_is_not_in_it_is_not_there(self) -> None:
+        self.origin.files[SIGNATURE_NAME] = FILM.files[SIGNATURE_NAME]
+        self.proxy.learn()
+        self.proxy.stop()
+        self.origin.files["other.m4s"] = b"unproven"
+        self.assertEqual(self.proxy.answer("/dash/other.m4s").code, 404)
+        self.assertEqual(self.origin.asked_for("other.m4s"), [])
 
 
 class TroubleTests(RelayTestCase):
