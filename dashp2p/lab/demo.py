@@ -29,6 +29,7 @@ from dashp2p.lab.machine_load import MachineLoad
 from dashp2p.lab.processes import Programs
 from dashp2p.lab.report import page
 from dashp2p.lab.saved import Saved
+from dashp2p.peer.newest import NEWEST_FILE
 
 PIPED_WIDTH = 110
 REPORT_NAME = "report.html"
@@ -95,6 +96,9 @@ def _tidy(options: DemoOptions) -> None:
     for name in ("logs", "viewers", *(() if options.keep_cache else ("cache",))):
         shutil.rmtree(options.state / name, ignore_errors=True)
         _folder(options, name)
+    # The next film at this address may have been cut long before the last one.
+    for newest in (options.state / "cache").glob(f"*/{NEWEST_FILE}"):
+        newest.unlink()
 
 
 def _folder(options: DemoOptions, name: str) -> Path:

@@ -21,6 +21,9 @@ from dashp2p.peer.limits import EXPIRY_SKEW_S, MAX_NEWEST
 
 log = Logger()
 
+NEWEST_FILE = "newest.json"
+"""In the cache folder."""
+
 
 @frozen
 class _Seen:

@@ -46,7 +46,7 @@ from dashp2p.peer.limits import (
 )
 from dashp2p.peer.link_tls import LinkTls
 from dashp2p.peer.membership import Membership, local_address_towards
-from dashp2p.peer.newest import NewestIndexes
+from dashp2p.peer.newest import NEWEST_FILE, NewestIndexes
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.page import Page
 from dashp2p.peer.plain_agent import PlainAgent
@@ -79,7 +79,6 @@ log = Logger()
 
 KEY_FILE = "peer.key"
 ORIGINS_FILE = "origins.json"
-NEWEST_FILE = "newest.json"
 TRACKERS_FILE = "trackers.json"
 SEGMENTS_FOLDER = "segments"
 FULL, DOWNLOAD_ONLY, OFF = MODES = ("full", "download-only", "off")

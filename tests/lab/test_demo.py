@@ -13,13 +13,14 @@ from attrs import define, field
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from dashp2p.lab import demo_film
+from dashp2p.lab import demo, demo_film
 from dashp2p.lab.demo_crowd import Crowd, clean_environment
 from dashp2p.lab.demo_film import FilmUnavailableError, is_whole, prepare
 from dashp2p.lab.demo_options import DemoOptions, parse
 from dashp2p.lab.demo_page import opener
 from dashp2p.lab.demo_summary import crowd_summary, read_report, row_of, save, viewing_of
 from dashp2p.lab.demo_watch import Watch, is_over, progress_line, viewers_of
+from dashp2p.peer.newest import NEWEST_FILE
 
 URL = "http://127.0.0.1:8001/client/"
 
@@ -53,6 +54,16 @@ class FilmTests(SynchronousTestCase):
 
     def options(self, *arguments: str) -> DemoOptions:
         return parse(["2", "--state", str(self.folder / "demo"), *arguments])
+
+    def test_kept_caches_know_no_later_film_than_the_one_that_is_played(self) -> None:
+        cache = self.folder / "demo" / "cache" / "peer1"
+        cache.mkdir(parents=True)
+        (cache / NEWEST_FILE).write_text("{}")
+        (cache / "segment").write_text("kept")
+        demo._tidy(self.options("--keep-cache"))
+        self.assertEqual([path.name for path in cache.iterdir()], ["segment"])
+        demo._tidy(self.options())
+        self.assertFalse(cache.exists())
 
     def test_without_anything_a_test_film_is_made_and_cut(self) -> None:
         self.assertEqual(prepare(self.options(), self.public), self.public)
