@@ -202,6 +202,7 @@ class Presentation:
 
     def _no_index(self, error: OriginError) -> None:
         if error.status in ABSENT:
+            self.refusal = None
             self._settle(
                 "pass-through",
                 "The origin has no index (index.sig), so nothing is shared: publish the film with "

@@ -71,6 +71,15 @@ class NewestTests(NewestTestCase):
         self.origin.files = dict(FILM.files)
         self.refused(self.started(), "it is older")
 
+    def test_once_there_is_none_at_all_that_is_said_instead(self) -> None:
+        self.sharing(NEWER)
+        self.origin.files = dict(FILM.files)
+        presentation = self.started()
+        del self.origin.files[SIGNATURE_NAME]
+        advance(self.clock, 10.0)
+        self.assertIsNone(presentation.refusal)
+        self.assertIn("has no index", presentation.message or "")
+
     def test_a_newer_index_takes_its_place(self) -> None:
         self.sharing(FILM)
         self.look(NEWER)
