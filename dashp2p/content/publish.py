@@ -95,11 +95,14 @@ class _Former:
         try:
             with (root / SIGNATURE_NAME).open("rb") as file:
                 signature = IndexSignature.parse(file.read(limits.SIGNATURE_MAX_BYTES + 1))
+        except (OSError, IndexRefused):
+            return cls()
+        try:
             with (root / INDEX_NAME).open("rb") as file:
                 index_raw = file.read(limits.INDEX_MAX_BYTES + 1)
             parse_index(index_raw, signature)
         except (OSError, IndexRefused):
-            return cls()
+            return cls(None, signature)
         return cls(index_raw, signature)
 
     def issued_ms(self, key: Ed25519PrivateKey) -> int:

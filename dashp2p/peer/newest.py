@@ -75,8 +75,8 @@ class NewestIndexes:
         ends_ms = signature.expires_ms
         if ends_ms is not None and self.wall() * 1000 > ends_ms + EXPIRY_SKEW_S * 1000:
             raise IndexRefused(
-                f"it expired at {_when(ends_ms)}, and here it is {_when(self.wall() * 1000)}; the "
-                "publisher signs it anew with python -m dashp2p.content.publish"
+                f"it expired at {_when(ends_ms)}, and here it is {_when(self.wall() * 1000)[:10]}; "
+                "the publisher signs it anew with python -m dashp2p.content.publish"
             )
         seen = self._seen.get(url)
         if seen is None or seen.public_key != signature.public_key:

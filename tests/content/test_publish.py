@@ -132,8 +132,10 @@ class PublishTests(SynchronousTestCase):
         raw = (self.folder / "index.json").read_bytes()
         for spoilt in (b"", b"{", raw[:-1]):
             (self.folder / "index.json").write_bytes(spoilt)
+            before = self.signature()
             self.publish()
             self.assertEqual((self.folder / "index.json").read_bytes(), raw)
+            self.assertEqual(self.signature().issued_ms, before.issued_ms + 1)
 
     def test_a_folder_without_an_mpd_is_refused(self) -> None:
         (self.folder / "dash.mpd").unlink()
