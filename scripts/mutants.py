@@ -536,6 +536,27 @@ MUTANTS = (
         "        if False:\n            self._check_token(announce, now)",
         "tests.tracker.test_tickets",
     ),
+    Mutant(
+        "nobody waits for what nobody has",
+        "dashp2p/swarm/leading.py",
+        "        if delivery.waiters and (hopeless or self._tried_in_vain(delivery)):",
+        "        if False:",
+        "tests.swarm.test_leading",
+    ),
+    Mutant(
+        "mb keeps to what is held",
+        "dashp2p/swarm/reach.py",
+        "    return all(held >> entry.position & 1 for entry in coming)",
+        "    return True",
+        "tests.swarm.test_reach tests.peer.test_proxy",
+    ),
+    Mutant(
+        "a neighbour's word of the origin is not believed",
+        "dashp2p/peer/fetches.py",
+        "        self._watch.suspect()\n\n    def _found",
+        "        self._origin_answers(False)\n\n    def _found",
+        "tests.peer.test_origin_watch",
+    ),
 )
 
 

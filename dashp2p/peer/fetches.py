@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from dashp2p.content.blocks import HASH_BYTES, hash_blocks
 from dashp2p.content.index import BLOCKS_NAME
 from dashp2p.peer.incoming import Incoming
-from dashp2p.peer.origin_client import OriginClient, OriginError
+from dashp2p.peer.origin_client import OriginClient, OriginError, OriginFalteredError
 from dashp2p.peer.origin_watch import OriginWatch
 from dashp2p.swarm import commands as do
 from dashp2p.wire.blockset import from_range
@@ -108,7 +108,10 @@ class OriginFetches:
             if self._engine.incoming.get(entry.position) is not incoming:
                 return  # it came from elsewhere meanwhile, and the fetch was broken off for that
             log.warn("{path} from the origin: {why}", path=entry.path, why=str(error))
-            self._origin_answers(error.answered)
+            if isinstance(error, OriginFalteredError):
+                self._watch.suspect()
+            else:
+                self._origin_answers(error.answered)
             self._engine.mistrusted()
             self._engine.node.origin_ended(entry, blocks, True, self._engine.now)
         else:

@@ -48,6 +48,10 @@ class OriginError(Exception):
         return self.status is not None and self.status < 500
 
 
+class OriginFalteredError(OriginError):
+    """It began to answer, and broke off or became too slow: it is there, or was a moment ago."""
+
+
 class _Body(Protocol):
     """Hands a body on piece by piece; gives up when it comes too slowly, or beyond the size.
 
@@ -100,7 +104,8 @@ class _Body(Protocol):
         self._timer = None
         came, self._size_before = self._size - self._size_before, self._size
         if came < LEAST_BYTES:
-            self._fail(OriginError("the origin trickles" if came else "the origin went silent"))
+            slow = OriginFalteredError("the origin trickles")
+            self._fail(slow if came else OriginError("the origin went silent"))
         else:
             self._timer = self._clock.callLater(ORIGIN_PATIENCE_S, self._look)
 
@@ -126,7 +131,7 @@ class _Body(Protocol):
         elif reason.check(ResponseDone, PotentialDataLoss):
             self.done.callback(self._size)
         else:
-            self.done.errback(OriginError("the origin broke off"))
+            self.done.errback(OriginFalteredError("the origin broke off"))
 
 
 class OriginClient:

@@ -107,6 +107,24 @@ class OriginWatchTests(SwarmTestCase):
         self.swarm.advance(0.8)
         self.assertFalse(self.knows_it_away())
 
+    def test_an_origin_that_breaks_off_is_looked_for_and_not_taken_for_away(self) -> None:
+        self.origin.cut_at = 100_000
+        self.peer.play(SEGMENT)
+        self.swarm.advance(0.01)
+        self.origin.cut_at = None
+        self.assertFalse(self.knows_it_away())
+        self.swarm.advance(0.2)
+        self.assertEqual(len(self.times), 1)
+        self.assertFalse(self.knows_it_away())
+
+    def test_one_that_breaks_off_because_it_ends_is_soon_known_to_be_away(self) -> None:
+        self.origin.cut_at = 100_000
+        self.peer.play(SEGMENT)
+        self.swarm.advance(0.01)
+        self.origin.away = True
+        self.swarm.advance(0.2)
+        self.assertTrue(self.knows_it_away())
+
     def give_up_beside_it(self, number: int = 0) -> None:
         """Let a neighbour fetch what a player here waits for, and give it up."""
         neighbour = Liar(self.peer, b"%d" % number)
