@@ -242,6 +242,8 @@ def _want(want: Want) -> dict[str, object]:
         item["missing"] = f"{want.missing:x}"
     if want.slow:
         item["slow"] = True
+    if want.urgent:
+        item["urgent"] = True
     if want.refused:
         item["refused"] = [peer_id.hex() for peer_id in want.refused]
     return item

@@ -56,6 +56,7 @@ class Want:
     refused: tuple[bytes, ...] = ()
     slow: bool = False
     """Neighbours have or lead it all, and bring it too slowly."""
+    urgent: bool = False
 
 
 @frozen

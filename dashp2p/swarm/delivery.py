@@ -67,6 +67,8 @@ class Delivery:
     lacking_at: float = 0.0
     progress_at: float = 0.0
     first_at: float | None = None
+    came_at: float = 0.0
+    """When the last block came."""
     reported_at: float = 0.0
     account: Account = field(factory=Account)
 
@@ -122,6 +124,7 @@ class Delivery:
         self.deadline_s += gap_s
         self.progress_at += gap_s
         self.lacking_at += gap_s
+        self.came_at += gap_s
         self.heard_at = {peer_id: at + gap_s for peer_id, at in self.heard_at.items()}
         if self.lease_asked_at is not None:
             self.lease_asked_at += gap_s

@@ -29,6 +29,8 @@ REACH_S = 0.8
 HOPELESS_S = 0.5
 """With the origin away: a player waits so long for blocks that nobody has. It is time enough for a
 lease and a try, or for a look that finds the origin back; a second is what players are promised."""
+SHARE_S = 0.05
+"""Who was granted a part hears by then who was granted the others."""
 MIN_RETRY_S = 0.05
 MERGE_GAP_BLOCKS = 2
 """Missing runs nearer to each other than this are fetched as one."""
@@ -91,7 +93,7 @@ class Leading:
                 self._elect(delivery, lacking, now)
             elif delivery.lease_asked_at is None and now >= delivery.lease_again_at:
                 self._want(delivery, lacking, delivery.led_by is not None, now)
-        elif self._stale(delivery, now):
+        elif self._stale(delivery, now) or self._hangs(delivery, now):
             self._hedge(delivery, wanted, now)
         elif self._too_slow(delivery, now):
             self._want(delivery, wanted, False, now, slow=True)
@@ -119,6 +121,17 @@ class Leading:
     def _stale(self, delivery: Delivery, now: float) -> bool:
         quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
         return quiet_s > self.state.policy.stale_s
+
+    def _hangs(self, delivery: Delivery, now: float) -> bool:
+        """Whether, in a hurry, all has come but what somebody was to bring long ago.
+
+        Whoever brings a small part and is slow may have lost its request on the way.
+        """
+        if not delivery.came_at or not self.sourcing.is_urgent(delivery, now):
+            return False
+        policy = self.state.policy
+        quiet = now - delivery.came_at >= policy.gap_s
+        return quiet and now - delivery.wanted_at >= policy.stale_s / 2
 
     def _hedge(self, delivery: Delivery, wanted: int, now: float) -> None:
         if not self.state.policy.hedging or now < delivery.hedge_again_at:
@@ -156,7 +169,12 @@ class Leading:
             delivery.refused |= delivery.told - self.state.neighbours.keys()
             delivery.told = frozenset()
         self._wants[delivery.entry.position] = Want(
-            delivery.entry, missing, hedge, tuple(sorted(delivery.refused))[:16], slow
+            delivery.entry,
+            missing,
+            hedge,
+            tuple(sorted(delivery.refused))[:16],
+            slow,
+            self.sourcing.is_urgent(delivery, now),
         )
 
     def _elect(self, delivery: Delivery, wanted: int, now: float) -> None:
@@ -186,7 +204,8 @@ class Leading:
         if slack_s > needed_s + self.state.policy.guard_s:
             return
         quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
-        if quiet_s < self.state.policy.stale_s / 2 and slack_s > -self.state.policy.start_grace_s:
+        still_s = self.state.policy.stale_s / (1 if slack_s > 0 else 2)
+        if quiet_s < still_s and slack_s > -self.state.policy.start_grace_s:
             return  # it is late but moving: fetching it again would slow everybody
         if self.rescue.take(1.0, now):
             self.rescues += 1
@@ -227,14 +246,15 @@ class Leading:
             self._count_help(delivery, blocks)
         delivery.leases[grant.epoch] = blocks
         delivery.reported_at = now
+        delivery.lease_again_at = now + SHARE_S
         self.fetch(delivery, blocks, "lease", now)
 
     def _count_help(self, delivery: Delivery, blocks: int) -> None:
         """What another led is fetched here: for him, or beside him."""
-        if delivery.led_by is not None:
+        if delivery.led_by is not None and not self._leads(delivery.led_by, delivery):
             delivery.account.takeovers += 1
             self.takeovers += 1
-        if delivery.asked or self.sourcing.supplied(delivery) & blocks:
+        if (delivery.asked_blocks() | self.sourcing.supplied(delivery)) & blocks:
             delivery.account.hedges += 1
             self.hedges += 1
 
@@ -250,6 +270,12 @@ class Leading:
         if news and not delivery.told:
             retry_s = 0.0  # with whom we have nothing to do: the tracker should know
         delivery.lease_again_at = now + max(retry_s, MIN_RETRY_S)
+
+    def _leads(self, peer_id: bytes, delivery: Delivery) -> bool:
+        """Whether that neighbour still brings a part from the origin."""
+        neighbour = self.state.neighbours.get(peer_id)
+        coming = None if neighbour is None else neighbour.coming(delivery.entry.position)
+        return coming is not None and coming.distance == 0
 
     def unanswered(self, delivery: Delivery, now: float) -> None:
         """The tracker did not answer."""
@@ -316,9 +342,14 @@ class Leading:
         if not delivery.leases or now - delivery.reported_at < self.state.policy.progress_s:
             return
         delivery.reported_at = now
-        for epoch, blocks in delivery.leases.items():
-            done = (blocks & delivery.here).bit_count()
-            self._progress.append(Held(delivery.entry.position, epoch, done))
+        for epoch, blocks in list(delivery.leases.items()):
+            held = Held(delivery.entry.position, epoch, (blocks & delivery.here).bit_count())
+            if blocks & ~delivery.here:
+                self._progress.append(held)
+            else:  # a part is here before the whole: its lease must not run out meanwhile
+                del delivery.leases[epoch]
+                self._done.append(held)
+                self.report_at = now
 
     def flush(self, now: float) -> None:
         """Make one call of everything that should not wait."""

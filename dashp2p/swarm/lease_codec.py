@@ -39,6 +39,7 @@ def segment_to_bytes(segment: SegmentLeases) -> bytes:
             [epoch, peer.hex(), _hex(blocks)] for epoch, (peer, blocks) in segment.ended.items()
         ],
         "parts": [[peer.hex(), at] for peer, at in segment.parts_at.items()],
+        "asked_at": max(segment.asked_at, 0.0),
         "lost": _hex(segment.lost),
         "lost_by": segment.lost_by.hex(),
         "size_bytes": segment.size_bytes,
@@ -64,6 +65,7 @@ def segment_from_bytes(position: int, raw: bytes) -> SegmentLeases:
                 for epoch, peer, blocks in fields["ended"]
             },
             parts_at={bytes.fromhex(peer): float(at) for peer, at in fields["parts"]},
+            asked_at=float(fields["asked_at"]),
             lost=_mask(fields["lost"]),
             lost_by=bytes.fromhex(fields["lost_by"]),
             size_bytes=int(fields["size_bytes"]),

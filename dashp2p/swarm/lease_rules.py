@@ -24,6 +24,10 @@ class LeaseRules:
     keep a segment from everybody for minutes."""
     hedge_after_s: float = 0.5
     """Nobody hedges while the leader's progress is fresher than this."""
+    urgent_hedge_after_s: float = 0.25
+    """The same for a small lease, when whoever asks is in a hurry..."""
+    small_s: float = 0.1
+    """... and small is what is expected to be fetched in this."""
     more_parts_after_s: float = 0.3
     """One peer gets a second part of a split segment only after others had this long to ask."""
     busy_retry_s: float = 1.0
@@ -32,6 +36,11 @@ class LeaseRules:
     """When to ask again if the peer has as many leases as it may have."""
     most_live_per_peer: int = 4
     most_parts: int = 8
+    most_urgent_parts: int = 16
+    least_part_blocks: int = 2
+    """No urgent part is smaller, where there are so many blocks: each is a request."""
+    gather_s: float = 0.06
+    """What is urgent is split among all who ask within this; the rest then goes to them."""
     expected_bps: float = 16e6
     """How fast an origin is taken to be until the first lease is fulfilled."""
     slowest_bps: float = 64e3
@@ -81,6 +90,8 @@ class Want:
     path: str | None = None
     slow: bool = False
     """Somebody has or leads all that is missing, and it comes too slowly."""
+    urgent: bool = False
+    """A player waits with an empty buffer: the more peers fetch, the sooner all have it."""
 
     @property
     def whole(self) -> int:

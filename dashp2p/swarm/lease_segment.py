@@ -62,6 +62,8 @@ class SegmentLeases:
     """The latest leases that ended: epoch to the peer and what it holds once it is done."""
     parts_at: dict[bytes, float] = field(factory=dict)
     """When peers were last granted a part of the split segment, oldest first."""
+    asked_at: float = float("-inf")
+    """When a crowd that is in a hurry began to ask for it."""
     lost: int = 0
     """Blocks that an expired lease left and nobody has taken over."""
     lost_by: bytes = b""
@@ -80,6 +82,15 @@ class SegmentLeases:
     @property
     def latest_part_at(self) -> float:
         return next(reversed(self.parts_at.values()), float("-inf"))
+
+    def asked(self, now: float, within_s: float) -> None:
+        """Somebody in a hurry asks; who does so soon after belongs to the same crowd."""
+        if now - self.asked_at >= within_s:
+            self.asked_at = now
+
+    def sharers(self, now: float, within_s: float) -> int:
+        """How many were lately granted a part."""
+        return sum(now - at < within_s for at in self.parts_at.values())
 
     def part_granted_at(self, peer: bytes) -> float:
         return self.parts_at.get(peer, float("-inf"))

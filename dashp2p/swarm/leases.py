@@ -12,6 +12,7 @@ The rules, with their numbers in `LeaseRules`:
 * A peer whose uplink is below twice the media rate gets a part; the next askers get the others.
 * Such a peer gets a part of what is held, too, where it comes too slowly, and the uplinks of all
   whole holders together, taken to be like its own, are below twice the media rate.
+* What is urgent is shared among all who ask for it within `gather_s`.
 * What comes under an epoch that the sender does not hold is ignored; only `done` still says that
   it holds the segment.
 
@@ -101,16 +102,16 @@ class LeaseTable:
         if mine is not None and not self._asks_more(segment, want, wanted & ~blocked, now):
             return _granted(mine, now)
         if wanted & ~blocked:
-            wait_s = segment.part_granted_at(peer) + self.rules.more_parts_after_s - now
+            wait_s = self._part_wait_s(segment, peer, want, now, live_peers)
             if wait_s > 0:
                 return self._elsewhere(segment, peer, want, wanted, now, retry_s=wait_s)
-            parts = self._parts(want, live_peers, upload_bps)
-            return self._grant(segment, peer, want, wanted, blocked, now, parts=parts)
+            part = self._part(segment, want, wanted & ~blocked, now, live_peers, upload_bps)
+            return self._grant(segment, peer, want, wanted, blocked, now, most=part)
         if want.hedge and want.missing is not None and segment.hedge() is None:
             fresh = [
                 lease
                 for lease in others
-                if now - lease.advanced_at < self.rules.hedge_after_s
+                if now - lease.advanced_at < self._patience_s(lease, want)
                 and lease.peer not in want.refused
             ]
             blocked = held | segment.led(fresh) | segment.led(own)
@@ -267,12 +268,48 @@ class LeaseTable:
         others_had_time = now - segment.latest_part_at >= self.rules.more_parts_after_s
         return bool(free) and want.missing is None and others_had_time
 
-    def _parts(self, want: Want, live_peers: int, upload_bps: float) -> int:
-        """Into how many parts the segment falls for an asker with this uplink."""
-        if upload_bps <= 0 or upload_bps >= 2 * want.media_bps:
-            return 1
-        parts = ceil(2 * want.media_bps / upload_bps)
-        return max(1, min(parts, self.rules.most_parts, live_peers, want.blocks))
+    def _part_wait_s(
+        self, segment: SegmentLeases, peer: bytes, want: Want, now: float, live_peers: int
+    ) -> float:
+        """How long others may still ask before this peer gets another part.
+
+        While a crowd gathers, who brings something already leaves the rest to those who do not.
+        """
+        if want.slow or not want.urgent:
+            return segment.part_granted_at(peer) + self.rules.more_parts_after_s - now
+        segment.asked(now, self.rules.shortest_s)
+        brings = peer in self._led_by and len(self._led_by) < live_peers
+        if brings or now - segment.part_granted_at(peer) < self.rules.shortest_s:
+            return segment.asked_at + self.rules.gather_s - now
+        return 0.0
+
+    def _part(
+        self,
+        segment: SegmentLeases,
+        want: Want,
+        free: int,
+        now: float,
+        live_peers: int,
+        upload_bps: float,
+    ) -> int:
+        """How many blocks an asker with this uplink gets at most.
+
+        What is urgent all fetch together, as superseeding does (BEP 16): each brings its share from
+        the origin, on a connection of its own that starts slowly, and sends it to all others.
+        """
+        if want.urgent and not want.slow:
+            idle = live_peers - len(self._led_by)
+            if now - segment.asked_at >= self.rules.gather_s:
+                sharers = segment.sharers(now, self.rules.shortest_s)
+            else:
+                sharers = idle if idle > 0 else live_peers
+            least = max(self.rules.least_part_blocks, want.blocks // self.rules.most_urgent_parts)
+            return max(ceil(free.bit_count() / max(1, sharers)), least)
+        if 0 < upload_bps < 2 * want.media_bps:
+            parts = ceil(2 * want.media_bps / upload_bps)
+            most = min(self.rules.most_parts, live_peers, want.blocks)
+            return ceil(want.blocks / max(1, min(parts, most)))
+        return want.blocks
 
     def _grant(
         self,
@@ -283,7 +320,7 @@ class LeaseTable:
         blocked: int,
         now: float,
         *,
-        parts: int = 1,
+        most: int = WHOLE,
         hedge: bool = False,
     ) -> Answer:
         live = len(self._led_by.get(peer, ()))
@@ -292,14 +329,13 @@ class LeaseTable:
             # Its own leases may be fulfilled any moment; a breaker waits to be forgiven.
             retry_s = self.rules.full_retry_s if allowed else self.rules.busy_retry_s
             return self._elsewhere(segment, peer, want, wanted, now, retry_s=retry_s)
-        part = ceil(want.blocks / parts)
         upper = 0
-        if want.slow:  # each asker another part, to swap
-            place = int.from_bytes(peer[:4], "big") % parts * part
+        if want.slow and most > 0:  # each asker another part, to swap
+            place = int.from_bytes(peer[:4], "big") % ceil(want.blocks / most) * most
             upper = (wanted & ~blocked) >> place << place
         first, count = first_run(upper or wanted, blocked)
-        if count > part:
-            count = part
+        if 0 < most < want.blocks and (want.urgent or most < count):
+            count = min(count, most)
             segment.part_granted(peer, now, self.rules.most_ended)
             self.counts.splits += 1
         size_bytes = want.size_bytes * count // want.blocks
@@ -350,9 +386,15 @@ class LeaseTable:
         over = [lease for lease in segment.not_of(peer) if lease.mask & wanted]
         at = min((lease.expires_at for lease in over), default=now + self.rules.busy_retry_s)
         if want.hedge and over and segment.hedge() is None:
-            stale_at = min(lease.advanced_at for lease in over) + self.rules.hedge_after_s
+            stale_at = min(lease.advanced_at + self._patience_s(lease, want) for lease in over)
             at = min(at, stale_at) if stale_at > now else at
         return min(at - now, self.rules.busy_retry_s)
+
+    def _patience_s(self, lease: Lease, want: Want) -> float:
+        """How long a leader's progress counts as fresh."""
+        if want.urgent and lease.size_bytes * 8 / self.rate_bps < self.rules.small_s:
+            return self.rules.urgent_hedge_after_s
+        return self.rules.hedge_after_s
 
     # Bookkeeping
 

@@ -74,6 +74,12 @@ class Neighbour:
         """What it has announced to be getting, if anything."""
         return self._coming.get(segment)
 
+    def promises(self, entry: Entry) -> int:
+        """The blocks that it has, and those that it is getting."""
+        coming = self._coming.get(entry.position)
+        on_their_way = 0 if coming is None else coming.blocks & (1 << entry.block_count) - 1
+        return self.holds(entry) | on_their_way
+
     def interested(self, segment: int) -> bool:
         """Whether it wants the segment and has not got it: news of it is worth its while."""
         return segment in self._coming and not self.has_whole(segment)

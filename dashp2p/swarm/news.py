@@ -62,10 +62,12 @@ class News:
             return
         segment = delivery.entry.position
         self._parts[segment] = self._parts.get(segment, 0) | blocks
-        if rare:
-            policy = self.state.policy
-            urgent = delivery.deadline_s - now < policy.urgent_s
-            self._flush_by(now + (policy.news_delay_s if urgent else policy.news_slack_delay_s))
+        policy = self.state.policy
+        urgent = delivery.deadline_s - now < policy.urgent_s
+        if rare and urgent:
+            self._flush_by(now + policy.news_delay_s)
+        elif rare or urgent:
+            self._flush_by(now + policy.news_slack_delay_s)
 
     def whole(self, segment: int) -> None:
         """The segment is complete: everybody may ask for it."""

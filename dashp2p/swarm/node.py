@@ -103,6 +103,7 @@ class Node:
         self._notice_sleep(now)
         for delivery in self._by_urgency():
             self._look_for_late(delivery, now)
+            self._fill_gap(delivery, now)
             self.leading.give_back(delivery, now)
             self._pursue(delivery, now)
             self.leading.report(delivery, now)
@@ -228,6 +229,7 @@ class Node:
         if fresh:
             delivery.progress_at = now
             delivery.first_at = delivery.first_at or now
+            delivery.came_at = now
         delivery.here |= fresh
         for other, asked in list(delivery.asked.items()):
             if asked & fresh:
@@ -484,6 +486,17 @@ class Node:
             return NO_DISTANCE, 0
         blocks |= delivery.here | delivery.asked_blocks() | self.sourcing.held(delivery)
         return farthest, blocks & delivery.full
+
+    def _fill_gap(self, delivery: Delivery, now: float) -> None:
+        """In a hurry, ask of others that have it what does not come, though nobody is to blame."""
+        if not delivery.came_at or now - delivery.came_at < self.policy.gap_s:
+            return
+        if not self.sourcing.is_urgent(delivery, now):
+            return
+        for peer_id, asked in list(delivery.asked.items()):
+            elsewhere = asked & self.sourcing.held(delivery, but=peer_id)
+            if elsewhere:
+                self.sourcing.release(delivery, peer_id, elsewhere, now)
 
     def _look_for_late(self, delivery: Delivery, now: float) -> None:
         for peer_id in [peer for peer, until in delivery.avoid.items() if now >= until]:

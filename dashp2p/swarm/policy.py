@@ -59,6 +59,8 @@ class Policy:
     late_untried_s: float = 0.25
     """Unless a player waits, and they were asked of somebody who never kept his word, or broke it
     last: he has so long."""
+    gap_s: float = 0.08
+    """In a hurry, with no block for so long: what others have too is no longer waited for."""
     start_grace_s: float = 1.2
     """The deadline of a request that a player waits for with nothing in its buffer."""
     guard_s: float = 0.3

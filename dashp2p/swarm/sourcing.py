@@ -63,10 +63,13 @@ class Sourcing:
         for offer in offers:
             blocks |= offer.blocks
         for neighbour in self.state.neighbours.values():
+            asked = delivery.asked.get(neighbour.peer_id, 0)
             if neighbour.leaving:
                 # It takes no more requests, and answers those that it has before it goes.
-                asked = delivery.asked.get(neighbour.peer_id, 0)
                 blocks |= asked & neighbour.holds(delivery.entry)
+            elif asked and neighbour.peer_id in delivery.avoid:
+                # It takes no more for a moment, being busy with what it was asked.
+                blocks |= neighbour.promises(delivery.entry)
         return blocks & delivery.missing
 
     def doubtful(self, delivery: Delivery) -> int:
@@ -84,11 +87,12 @@ class Sourcing:
             sure |= holds | (coming.blocks if coming is not None else 0)
         return doubted & ~sure & delivery.missing
 
-    def held(self, delivery: Delivery) -> int:
-        """The blocks that some neighbour has now."""
+    def held(self, delivery: Delivery, but: bytes = b"") -> int:
+        """The blocks that some neighbour has now, apart from one."""
         blocks = 0
         for offer in self._offers(delivery):
-            blocks |= offer.holds
+            if offer.neighbour.peer_id != but:
+                blocks |= offer.holds
         return blocks
 
     def release(self, delivery: Delivery, peer_id: bytes, blocks: int, now: float) -> None:
@@ -161,10 +165,10 @@ class Sourcing:
                 offers.append(Offer(neighbour, NO_DISTANCE, holds, holds))
                 continue
             blocks = coming.blocks & full
-            if coming.distance >= delivery.distance:
-                blocks &= (
-                    ~delivery.announced
-                )  # it may be waiting for us: no two wait for each other
+            if delivery.distance == 0:
+                blocks &= ~delivery.announced  # what we bring ourselves, it waits for
+            elif coming.distance >= delivery.distance:
+                blocks = 0  # it may be waiting for us: no two wait for each other
             offers.append(Offer(neighbour, coming.distance, blocks | holds, holds))
         return offers
 
@@ -249,6 +253,7 @@ class Sourcing:
         useful.sort(key=lambda one: (one.distance, self._tie(one.neighbour, delivery)))
         window = policy.spread_window_blocks - delivery.spread_blocks().bit_count()
         urgent = self.is_urgent(delivery, now)
+        crowd = self._rivals(delivery) + 1
         for offer in useful:
             count = min(window, self._askable(offer.neighbour, delivery))
             if offer.neighbour.suspect:
@@ -258,7 +263,8 @@ class Sourcing:
                 continue
             wanted &= ~chosen
             window -= chosen.bit_count()
-            self._ask(delivery, offer.neighbour, chosen, policy.spreading, urgent, now)
+            spread = policy.spreading and not _is_share(offer, delivery, crowd)
+            self._ask(delivery, offer.neighbour, chosen, spread, urgent, now)
 
     def _tie(self, neighbour: Neighbour, delivery: Delivery) -> bytes:
         return tie_break(self.state.peer_id, neighbour.peer_id, delivery.entry.position)
@@ -342,6 +348,13 @@ def _in_order(
             soonest(item),
         ),
     )
+
+
+def _is_share(offer: Offer, delivery: Delivery, crowd: int) -> bool:
+    """Whether it brings so little of the segment from the origin that its uplink can send that to
+    everybody, while the others do the same: there is nothing to swap."""
+    promised = offer.blocks.bit_count()
+    return offer.distance == 0 and promised * crowd <= 1.5 * delivery.full.bit_count()
 
 
 def _enough_bps(delivery: Delivery) -> float:

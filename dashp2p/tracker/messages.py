@@ -249,6 +249,7 @@ def _want(item: Fields) -> Want:
         missing=None if missing is None else block_set(missing, "missing", blocks),
         hedge=flag(item, "hedge"),
         slow=flag(item, "slow"),
+        urgent=flag(item, "urgent"),
         refused=tuple(
             hex_32(peer, "refused") for peer in items(item, "refused", limits.MAX_REFUSED)
         ),

@@ -11,7 +11,7 @@ from dashp2p.swarm.commands import (
     SuspectOrigin,
     Want,
 )
-from dashp2p.swarm.leading import HOPELESS_S, Grant, merged_runs
+from dashp2p.swarm.leading import HOPELESS_S, SHARE_S, Grant, merged_runs
 from dashp2p.swarm.policy import Policy
 from dashp2p.swarm.sourcing import leader_by_hash
 from tests.swarm.support import Bench, entry, full, peer
@@ -129,7 +129,66 @@ class Leases(SynchronousTestCase):
         granted(bench, 0, 4)
         bench.node.take_commands(bench.now)
         self.assertEqual(bench.node.state.deliveries[1].origin, full(4))
-        self.assertIsNotNone(bench.node.state.deliveries[1].lease_asked_at)
+        bench.later(SHARE_S)
+        [call] = bench.take(CallTracker)
+        self.assertEqual([want.missing for want in call.wants], [full(10) & ~full(4)])
+
+    def test_who_was_granted_a_part_first_hears_who_has_the_others(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.want()
+        bench.quiet()
+        granted(bench, 0, 4)
+        bench.getting("a", blocks=full(10) & ~full(4))
+        bench.later(2 * SHARE_S)
+        self.assertEqual(bench.take(CallTracker), [])
+
+    def test_a_part_that_is_here_is_told_of_before_the_whole_is(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.want()
+        bench.quiet()
+        granted(bench, 0, 4)
+        bench.getting("a", blocks=full(10) & ~full(4))
+        bench.arrive(None, full(4))
+        bench.quiet()
+        bench.later(0.4)
+        [call] = bench.take(CallTracker)
+        self.assertEqual([(held.segment, held.epoch) for held in call.done], [(1, 1)])
+
+    def test_a_part_beside_the_leaders_is_neither_hedge_nor_takeover(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.want()
+        bench.quiet()
+        refused(bench)
+        bench.getting("leader", blocks=full(4))
+        bench.quiet()
+        granted(bench, 4, 6)
+        leading = bench.node.leading
+        self.assertEqual((leading.hedges, leading.takeovers), (0, 0))
+
+    def test_the_tracker_hears_who_is_in_a_hurry(self) -> None:
+        for slack_s, urgent in ((1.0, True), (10.0, False)):
+            bench = Bench()
+            bench.want(slack_s=slack_s)
+            [call] = bench.take(CallTracker)
+            self.assertEqual([want.urgent for want in call.wants], [urgent])
+
+    def test_in_a_hurry_what_one_brings_not_is_hedged_as_soon_as_the_rest_is_here(self) -> None:
+        for slack_s, hedges in ((1.2, [0b11]), (10.0, [])):
+            bench = Bench()
+            bench.join("leader")
+            bench.join("a", whole=0)
+            bench.want(slack_s=slack_s)
+            bench.getting("leader", blocks=0b11)
+            bench.getting("a", blocks=full(10) & ~0b11)
+            bench.later(0.1)
+            bench.arrive("a", full(10) & ~0b11)
+            bench.quiet()
+            bench.later(0.2)
+            wants = [want for call in bench.take(CallTracker) for want in call.wants]
+            self.assertEqual([want.missing for want in wants if want.hedge], hedges)
 
     def test_no_lease_is_asked_for_what_a_neighbour_has(self) -> None:
         bench = Bench()

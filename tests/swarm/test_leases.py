@@ -594,3 +594,72 @@ class DeadlineTests(SynchronousTestCase):
             self.assertEqual(sorted(deadlines.due(now)), due)
             naive = {key: at for key, at in naive.items() if at > now}
             self.assertEqual(len(deadlines), len(naive))
+
+
+class UrgentTests(LeaseCase):
+    """14 blocks that a starting crowd of ten wants at once."""
+
+    WANT = Want(segment=7, blocks=14, size_bytes=14 * 16384, media_bps=500_000, urgent=True)
+
+    def part(self, peer: bytes, **kw: Any) -> tuple[int, int]:
+        lease = self.granted(peer, self.WANT, **kw)
+        return lease.first, lease.count
+
+    def test_each_who_asks_gets_a_share(self) -> None:
+        self.assertEqual([self.part(peer) for peer in (A, B, C)], [(0, 2), (2, 2), (4, 2)])
+
+    def test_the_fewer_peers_there_are_the_larger_it_is(self) -> None:
+        self.assertEqual(self.part(A, live_peers=2), (0, 7))
+
+    def test_a_lone_peer_gets_it_all(self) -> None:
+        self.assertEqual(self.part(A, live_peers=1), (0, 14))
+
+    def test_what_is_not_urgent_is_not_shared(self) -> None:
+        self.assertEqual(self.part(A, urgent=False), (0, 14))
+
+    def test_who_has_a_share_waits_for_others_and_then_gets_the_rest(self) -> None:
+        self.part(A)
+        rest = 0b11_1111_1111_1100
+        self.now += 0.02
+        self.assertAlmostEqual(self.elsewhere(A, self.WANT, missing=rest).retry_s, 0.04)
+        self.now += 0.05
+        self.assertEqual(self.part(A, missing=rest), (2, 12))
+
+    def test_those_who_gathered_share_the_rest(self) -> None:
+        self.part(A)
+        self.part(B)
+        self.now += 0.07
+        self.assertEqual(self.part(A, missing=0b11_1111_1111_0000), (4, 5))
+
+    def test_who_brings_pictures_leaves_the_sound_to_others_for_a_moment(self) -> None:
+        self.part(A)
+        sound = evolve(self.WANT, segment=8, blocks=4)
+        self.assertAlmostEqual(self.elsewhere(A, sound).retry_s, 0.06)
+        self.assertEqual(self.granted(B, sound).count, 2)
+        self.now += 0.07
+        self.assertEqual(self.granted(A, sound, missing=0b1100).first, 2)
+
+    def test_where_all_bring_something_nobody_waits(self) -> None:
+        self.part(A, live_peers=2)
+        self.part(B, live_peers=2)
+        sound = evolve(self.WANT, segment=8, blocks=4)
+        self.assertEqual(self.granted(A, sound, live_peers=2).count, 2)
+
+    def test_a_later_crowd_gathers_anew(self) -> None:
+        self.part(A)
+        self.now += 10.0
+        self.assertEqual(self.part(B)[1], 2)
+
+    def test_in_a_hurry_a_silent_leader_of_a_share_is_hedged_sooner(self) -> None:
+        self.part(A)
+        self.now += 0.24
+        self.elsewhere(B, self.WANT, missing=0b11, hedge=True)
+        self.now += 0.02
+        self.elsewhere(B, self.WANT, missing=0b11, hedge=True, urgent=False)
+        self.assertEqual(self.part(B, missing=0b11, hedge=True), (0, 2))
+
+    def test_in_a_hurry_a_silent_leader_of_much_is_given_its_time(self) -> None:
+        big = evolve(self.WANT, size_bytes=2 * MEBI)
+        self.granted(A, big, live_peers=1)
+        self.now += 0.3
+        self.elsewhere(B, big, missing=0b11, hedge=True)

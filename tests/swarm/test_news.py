@@ -88,10 +88,10 @@ class Telling(SynchronousTestCase):
         bench.join("a")
         bench.want()
         bench.quiet()
-        bench.getting("leader", blocks=0b1111)
+        bench.getting("leader", blocks=full(9))
         [getting] = frames(bench, "a", Getting)
         assert isinstance(getting, Getting)
-        self.assertEqual((getting.news[0].distance, getting.news[0].blocks), (1, 0b1111))
+        self.assertEqual((getting.news[0].distance, getting.news[0].blocks), (1, full(9)))
         bench.later(0.1)
         self.assertEqual(frames(bench, "a", Gone), [])
 

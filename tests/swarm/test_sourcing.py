@@ -188,6 +188,25 @@ class Spreading(SynchronousTestCase):
         bench.now += 1.0
         self.assertEqual(bench.take(Withdraw), [])
 
+    def test_what_each_of_many_brings_a_share_of_is_sent_by_him_to_all(self) -> None:
+        bench = Bench()
+        for name, blocks in (("a", 0b1), ("b", 0b110), ("c", 0b1111111000)):
+            bench.join(name)
+            bench.getting(name, blocks=blocks)
+        bench.want()
+        spread = {ask.peer_id: ask.spread for ask in bench.take(Ask)}
+        self.assertEqual(spread, {peer("a"): False, peer("b"): False, peer("c"): True})
+
+    def test_who_is_busy_with_what_he_was_asked_still_brings_the_rest(self) -> None:
+        bench = Bench(entry(blocks=200))
+        bench.join("leader")
+        bench.getting("leader")
+        bench.want()
+        bench.quiet()
+        bench.node.refused(peer("leader"), bench.entry, 1 << 120, int(Code.BUSY), bench.now)
+        delivery = bench.node.state.deliveries[1]
+        self.assertEqual(bench.node.sourcing.supplied(delivery), full(200))
+
     def test_the_window_bounds_what_is_asked_of_one(self) -> None:
         bench = Bench(entry(blocks=400))
         bench.join("leader")
@@ -317,6 +336,21 @@ class Losing(SynchronousTestCase):
             self.assertEqual(ask.peer_id, peer("b"))
             asked |= ask.blocks
         self.assertEqual(asked, 0b11)
+
+    def test_in_a_hurry_a_gap_is_filled_by_who_has_the_same(self) -> None:
+        for slack_s, asked in ((1.2, [peer("b")]), (10.0, [])):
+            bench = Bench()
+            bench.join("leader")
+            bench.join("b")
+            bench.want(slack_s=slack_s)
+            bench.getting("leader", blocks=0b11)
+            bench.getting("b", blocks=full(10) & ~0b11)
+            bench.arrive("b", full(10) & ~0b11)
+            bench.quiet()
+            bench.got("b", 0b11)
+            self.assertEqual(bench.take(Ask), [])
+            bench.later(0.1)
+            self.assertEqual([ask.peer_id for ask in bench.take(Ask)], asked)
 
     def test_a_silent_holder_is_left_for_another(self) -> None:
         bench = Bench(entry(blocks=2))

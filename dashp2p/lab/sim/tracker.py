@@ -153,6 +153,7 @@ class Tracker:
             media_bps=rate,
             missing=None if wish.missing == whole else wish.missing,
             hedge=wish.hedge,
+            urgent=wish.urgent,
             refused=wish.refused,
             path=entry.path,
             slow=wish.slow,
