@@ -13,6 +13,7 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.protocol import Protocol
 from twisted.web.client import (
     Agent,
     FileBodyProducer,
@@ -101,6 +102,15 @@ def _changes(playback: Playback) -> Iterator[tuple[float, str]]:
             yield began + length_s, "p"
 
 
+class _Unread(Protocol):
+    """The body of an answer that says enough with its status. Left alone it would keep its
+    connection for good."""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+
 @define(eq=False)
 class Reporter:
     """Posts an account to `url`. Playback never waits for it: what does not arrive goes with the
@@ -166,4 +176,5 @@ class Reporter:
         asked = self._agent.request(b"POST", self.url.encode("ascii"), headers, body)
         asked.addTimeout(ANSWER_S, self.reactor)
         answer = await asked
+        answer.deliverBody(_Unread())
         return int(answer.code)

@@ -63,6 +63,8 @@ class FilmServer(Resource):
         self.faults: dict[str, list[str]] = {}
         self.heard: list[tuple[str, Cmcd]] = []
         self.reports: list[PlayerEvent] = []
+        self.refusal = b""
+        """The body of each answer to reports, if they are refused."""
         self.advice = ""
         self.refusal_advice = ""
 
@@ -70,8 +72,8 @@ class FilmServer(Resource):
         assert request.content is not None
         assert request.getHeader("content-type") == "application/cmcd"
         self.reports += parse_events(request.content.read().decode())
-        request.setResponseCode(204)
-        return b""
+        request.setResponseCode(503 if self.refusal else 204)
+        return self.refusal
 
     def render_GET(self, request: Request) -> bytes | int:
         name = request.path.decode().rpartition("/")[2]
@@ -160,6 +162,15 @@ class ViewerTests(ServedTestCase):
         states = [event.state for event in self.server.reports if event.event == "ps"]
         self.assertEqual(states, ["starting", "playing", "ended"])
         self.assertEqual({event.session_id for event in self.server.reports}, {"one"})
+
+    async def test_a_refusal_of_reports_is_not_read_and_leaves_no_connection(self) -> None:
+        self.server.refusal = b"no" * 500_000
+        target = self.url.replace("/dash/dash.mpd", "/cmcd")
+        one = self.viewer(reporter=Reporter(reactor, target, Account("one")))
+        await one.play()
+        await one.leave()
+        self.assertEqual(one.report()["state"], "ended")
+        self.assertEqual(self.server.reports[-1].state, "ended")
 
     async def test_reports_that_nobody_takes_hold_nothing_up(self) -> None:
         one = self.viewer(reporter=Reporter(reactor, "http://127.0.0.1:1/cmcd", Account("one")))
