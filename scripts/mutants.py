@@ -546,8 +546,8 @@ MUTANTS = (
     Mutant(
         "mb keeps to what is held",
         "dashp2p/swarm/reach.py",
-        "    return all(held >> entry.position & 1 for entry in coming)",
-        "    return True",
+        "    return sum(1 for _ in takewhile(lambda entry: held >> entry.position & 1, coming))",
+        "    return len(coming)",
         "tests.swarm.test_reach tests.peer.test_proxy",
     ),
     Mutant(

@@ -91,22 +91,27 @@ class Holdings:
         return playing and self.needed() <= self.held()
 
     def lost(self) -> Entry | None:
-        """A segment that nobody has, nor those after it: the first such of the highest rung."""
+        """A segment that nobody has, nor those after it, of the highest rung of which there is such
+        a one; among its own the first that leaves the highest rung to be had instead."""
         rungs = [one for one in self.index.representations if one.media_type == "video"]
         held = self.held()
         for rung in sorted(rungs, key=lambda one: -one.bandwidth_bps):
             media = self.index.media(rung.id)
-            for first in range(len(media) - AHEAD_SEGMENTS):
-                if not any(one.path in held for one in media[first : first + AHEAD_SEGMENTS + 1]):
-                    return media[first]
+            gone = [
+                media[first]
+                for first in range(len(media) - AHEAD_SEGMENTS)
+                if not any(one.path in held for one in media[first : first + AHEAD_SEGMENTS + 1])
+            ]
+            if gone:
+                return max(gone, key=self.reachable_bps)
         return None
 
-    def reachable_bps(self, asked: Entry) -> int:
-        """The highest rung that goes on after that segment, with its sound; 0 where none does."""
+    def reachable_bps(self, refused: Entry) -> int:
+        """The highest rung to be had instead of that segment, with its sound; 0 where none is."""
         held = self.held()
         positions = sum(1 << one.position for one in self.index.entries if one.path in held)
         sounds = (r.bandwidth_bps for r in self.index.representations if r.media_type == "audio")
-        found = reachable_bps(self.index, positions, asked)
+        found = reachable_bps(self.index, positions, refused, refused=True)
         return max(found) + max(sounds, default=0) if found else 0
 
 

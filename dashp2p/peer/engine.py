@@ -219,11 +219,12 @@ class Engine:
             return None
         return self.index.representation(entry.representation_id).bandwidth_bps
 
-    def reachable_rungs_bps(self, asked: Entry) -> tuple[int, ...] | None:
-        """The video rungs that can be had after this segment; None while the origin answers."""
+    def reachable_rungs_bps(self, asked: Entry, refused: bool) -> tuple[int, ...] | None:
+        """The video rungs that can be had after this segment, or instead of it where it was
+        refused; None while the origin answers."""
         if self.index is None or self.node.state.origin_away_since is None:
             return None
-        return reachable_bps(self.index, self.node.state.whole_nearby, asked)
+        return reachable_bps(self.index, self.node.state.whole_nearby, asked, refused)
 
     def is_here(self, entry: Entry) -> bool:
         """Whether the whole, verified file is here."""

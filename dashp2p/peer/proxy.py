@@ -175,7 +175,7 @@ class DashResource(Resource):
             request.responseHeaders.removeHeader(name)
         request.setHeader(b"Retry-After", b"1")
         if self._engine.kind_of(entry) in MEDIA:
-            self._advise(request, entry)  # by what is known now: this rung can't be had
+            self._advise(request, entry, refused=True)
         body = error_body(request, 503, f"{entry.path} cannot be had now: {why}")
         request.setHeader(b"Content-Length", b"%d" % len(body))
         request.write(body)
@@ -204,13 +204,14 @@ class DashResource(Resource):
         hints = Hints(cmcd.deadline_s, cmcd.buffer_s, cmcd.startup, cmcd.starved)
         return session.player.requested(entry, kind, now, hints if cmcd.present else None)
 
-    def _advise(self, request: Request, entry: Entry) -> None:
+    def _advise(self, request: Request, entry: Entry, refused: bool = False) -> None:
         if not self._sessions.policy.advice:
             return
+        reachable_bps = self._engine.reachable_rungs_bps(entry, refused)
         dynamic = cmsd_dynamic(
             "dashp2p",
             throughput_bps=self._advice.etp_bps,
-            max_bitrate_bps=self._advice.max_total_bps(self._engine.reachable_rungs_bps(entry)),
+            max_bitrate_bps=self._advice.max_total_bps(reachable_bps),
         )
         set_cmsd(request, dynamic=dynamic)
 

@@ -72,15 +72,18 @@ class HoldingsTests(SynchronousTestCase):
         self.assertEqual(self.lost((1, range(1, 9))), "chunk_2_1.m4s")
         self.assertEqual(self.lost((2, range(1, 3))), "chunk_2_3.m4s")
 
+    def test_and_where_another_rung_can_be_had_instead(self) -> None:
+        self.assertEqual(self.lost((0, range(1, 2)), (1, range(2, 9))), "chunk_2_2.m4s")
+
     def test_a_rung_that_goes_on_soon_is_not_asked_for(self) -> None:
-        self.assertEqual(self.lost((2, range(4, 9)), (1, range(1, 9))), "chunk_0_1.m4s")
+        self.assertEqual(self.lost((2, range(4, 9)), (1, range(1, 9))), "chunk_0_4.m4s")
         self.assertIsNone(self.lost(*((rung, range(4, 9)) for rung in range(3))))
 
-    def test_what_goes_on_after_it_is_told_with_its_sound(self) -> None:
+    def test_what_can_be_had_instead_is_told_with_its_sound(self) -> None:
         one = holdings(p01=stats((1, range(2, 5)), (0, range(1, 9))))
-        asked = FILM.entry("chunk_2_1.m4s")
+        asked = FILM.entry("chunk_2_2.m4s")
         self.assertEqual(one.reachable_bps(asked), 2_128_000)
-        self.assertEqual(one.reachable_bps(FILM.entry("chunk_2_2.m4s")), 1_128_000)
+        self.assertEqual(one.reachable_bps(FILM.entry("chunk_2_1.m4s")), 1_128_000)
         self.assertEqual(holdings(p01=stats((1, range(1, 2)))).reachable_bps(asked), 0)
 
 
@@ -162,11 +165,11 @@ class OriginEndTests(SynchronousTestCase):
     def test_two_peers_are_asked_for_what_nobody_has_one_of_them_twice(self) -> None:
         self.answer(retry_after="1", cmsd_dynamic='"cdn";mb=9, "dashp2p";etp=9000;mb=2128')
         found = self.refusals()
-        path = "/dash/chunk_2_1.m4s"
+        path = "/dash/chunk_2_2.m4s"
         self.assertEqual(self.company.stage.asked, [("p01", path), ("p01", path), ("p02", path)])
         self.assertEqual(
             {evolve(one, took_s=0.0, host="p") for one in found},
-            {Refusal("p", "chunk_2_1.m4s", 503, 0.0, True, 2_128_000, 2_128_000)},
+            {Refusal("p", "chunk_2_2.m4s", 503, 0.0, True, 2_128_000, 2_128_000)},
         )
 
     def test_what_an_answer_lacks_is_told(self) -> None:

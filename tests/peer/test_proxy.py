@@ -384,6 +384,17 @@ class OriginGoneTests(SwarmTestCase):
         _, answer = self.refused(self.proxy)
         self.assertRegex(answer.headers["cmsd-dynamic"], r"mb=1128$")
 
+    def test_a_rung_that_goes_on_only_after_the_refused_segment_does_not_help(self) -> None:
+        for number in (2, 3, 4, 5):
+            self.holder.play(f"chunk_1_{number}.m4s")
+        self.swarm.advance(2.0)
+        self.origin.away = True
+        _, answer = self.refused(self.proxy, "/dash/chunk_1_1.m4s")
+        self.assertRegex(answer.headers["cmsd-dynamic"], r"mb=1128$")
+        self.assertRegex(
+            self.proxy.answer("/dash/chunk_0_1.m4s").headers["cmsd-dynamic"], r"mb=2128$"
+        )
+
     def test_and_so_do_answers_after_it_with_picture_or_sound(self) -> None:
         self.origin.away = True
         self.refused(self.proxy)

@@ -36,6 +36,18 @@ class Reach(SynchronousTestCase):
         positions = held((0, ALL), (1, range(3, 3 + AHEAD_SEGMENTS)))
         self.assertEqual(reachable(positions, "chunk_0_2.m4s"), (1_000_000, 2_000_000))
 
+    def test_who_was_refused_a_segment_needs_that_one_still(self) -> None:
+        positions = held((0, range(1, 4)), (1, range(2, 9)))
+        refused = FILM.entry("chunk_2_1.m4s")
+        self.assertEqual(reachable_bps(FILM.index, positions, refused, refused=True), (1_000_000,))
+        self.assertEqual(reachable_bps(FILM.index, positions, refused), (2_000_000,))
+
+    def test_where_none_goes_on_for_long_the_one_that_goes_on_longest(self) -> None:
+        positions = held((0, range(3, 4)), (1, range(3, 5)), (2, range(4, 9)))
+        self.assertEqual(reachable(positions, "chunk_0_2.m4s"), (2_000_000,))
+        positions = held((0, range(3, 4)), (1, range(3, 4)), (2, range(4, 9)))
+        self.assertEqual(reachable(positions, "chunk_0_2.m4s"), (1_000_000, 2_000_000))
+
     def test_not_one_that_lacks_one_of_them(self) -> None:
         for missing in range(3, 3 + AHEAD_SEGMENTS):
             numbers = [number for number in ALL if number != missing]
