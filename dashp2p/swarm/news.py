@@ -96,7 +96,8 @@ class News:
         for delivery in list(self._wishes.values()):
             self._getting(delivery, NO_DISTANCE, 0)
         parts, self._parts = self._parts, {}
-        for peer_id, neighbour in self.state.neighbours.items():
+        told = 0
+        for peer_id, neighbour in self._in_turns():
             news = tuple(
                 SegmentBlocks(segment, blocks)
                 for segment, blocks in parts.items()
@@ -104,6 +105,16 @@ class News:
             )[:MAX_NEWS]
             if news:
                 self._tell(peer_id, Got(news))
+                told += 1
+                if told == self.state.policy.news_fanout:
+                    break
+
+    def _in_turns(self) -> list[tuple[bytes, Neighbour]]:
+        """All neighbours, where not all are told others first each time."""
+        neighbours = list(self.state.neighbours.items())
+        if len(neighbours) > self.state.policy.news_fanout:
+            self.state.rng.shuffle(neighbours)
+        return neighbours
 
     def greet(self, neighbour: Neighbour) -> None:
         """Tell a new neighbour what is under way."""

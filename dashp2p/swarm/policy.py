@@ -26,6 +26,8 @@ class Policy:
     """How often late things are looked for; everything else follows events."""
     news_delay_s: float = 0.008
     """How long blocks that arrived are gathered before neighbours are told of them."""
+    news_fanout: int = 8
+    """So many neighbours hear of blocks at a time; they have it from each other as from us."""
     news_slack_delay_s: float = 0.04
     """The same while the segment is not urgent: fewer and larger words cost less."""
     wish_delay_s: float = 0.05

@@ -95,6 +95,23 @@ class Telling(SynchronousTestCase):
         bench.later(0.1)
         self.assertEqual(frames(bench, "a", Gone), [])
 
+    def test_of_a_large_crowd_some_hear_of_blocks_and_others_next_time(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        for number in range(20):
+            bench.join(f"n{number}")
+            bench.getting(f"n{number}", distance=5, blocks=0)
+        bench.want()
+        bench.getting("leader")
+        told: list[set[bytes]] = []
+        for block in (0b1, 0b10):
+            bench.quiet()
+            bench.arrive("leader", block)
+            bench.later(0.1)
+            told.append({tell.peer_id for tell in bench.take(Tell) if isinstance(tell.frame, Got)})
+        self.assertEqual([len(each) for each in told], [8, 8])
+        self.assertNotEqual(told[0], told[1])
+
     def test_a_promise_grows_with_that_of_the_source(self) -> None:
         bench = Bench()
         bench.join("leader")
