@@ -283,6 +283,13 @@ MUTANTS = (
         "tests.peer.test_origin_client",
     ),
     Mutant(
+        "a fetch that was given up is no fault of the origin's",
+        "dashp2p/peer/origin_client.py",
+        "            if any(isinstance(cause, CancelledError) for cause in causes):",
+        "            if False:",
+        "tests.peer.test_origin_client",
+    ),
+    Mutant(
         "what inflates without end",
         "dashp2p/peer/origin_client.py",
         "self._inflater.decompress(data, self._left + 1)",

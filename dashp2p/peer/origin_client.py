@@ -8,6 +8,7 @@ from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -172,10 +173,15 @@ class OriginClient:
                 headers=Headers({name: [value] for name, value in headers.items()}),
                 unbuffered=True,
                 allow_redirects=False,
-            ).addTimeout(ORIGIN_CONNECT_S + ORIGIN_SILENCE_S, self.clock)
+            ).addTimeout(ORIGIN_CONNECT_S + ORIGIN_SILENCE_S, self.clock, _too_late)
         except CancelledError:
             raise
         except Exception as error:
+            # Twisted wraps it when the request had left already; it is us who gave up, not the
+            # origin that failed.
+            causes = [failure.value for failure in getattr(error, "reasons", ())]
+            if any(isinstance(cause, CancelledError) for cause in causes):
+                raise CancelledError from error
             raise OriginError(f"the origin does not answer: {reason(error)}") from error
         return response
 
@@ -243,6 +249,11 @@ class OriginClient:
         response.deliverBody(body)
         if not body.done.called:
             body.done.cancel()
+
+
+def _too_late(result: object, after_s: float) -> Failure:
+    """The reason of a request that its timeout has cancelled, however that was wrapped."""
+    return Failure(DeferredTimeoutError(f"no answer in {after_s:g} s"))
 
 
 def _within_origin(url: str, response: IResponse) -> str | None:

@@ -10,9 +10,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from dashp2p.content.index import BLOCKS_NAME, SIGNATURE_NAME
+from dashp2p.content.signature import INDEX_NAME
 from dashp2p.testing import MemoryFilm
 from tests.hostile.evil_member import EvilMember
 from tests.hostile.evil_peer import EvilPeer
@@ -24,6 +27,7 @@ OTHER_FILM = MemoryFilm.make(segments=4, segment_bytes=300_000, seed=2)
 SEGMENT = "chunk_0_1.m4s"
 COUNT = len(FILM.index.entries)
 EVERYTHING = (1 << COUNT) - 1
+PROOF = (INDEX_NAME, BLOCKS_NAME, SIGNATURE_NAME)
 GROWTH_MB = 24.0
 """What an attack may add to a daemon's memory: a few connections' buffers."""
 ANSWER_S = 20.0
@@ -78,6 +82,49 @@ class QuietHandler(http.server.BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
+class FilmOrigin(QuietHandler):
+    """The true film, but for what `_spoil` does to segments."""
+
+    files: ClassVar[dict[str, bytes]] = FILM.files
+
+    def answer(self) -> None:
+        path = self.path.removeprefix("/dash/")
+        data = self.files.get(path)
+        if data is None:
+            self.send_error(404)
+        elif path in PROOF or not path.endswith("1.m4s"):
+            self.part(data)
+        else:
+            self.spoil(data)
+
+    def part(self, data: bytes) -> None:
+        """What was asked for of a file."""
+        wanted = self.headers.get("Range")
+        if wanted is None:
+            self.give(data)
+            return
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        part = data[int(first) : int(last) + 1]
+        self.give(part, 206, Content_Range=f"bytes {first}-{last}/{len(data)}")
+
+    def spoil(self, data: bytes) -> None:
+        """To be told by the test."""
+
+
+class HeldOrigin(FilmOrigin):
+    """Gives SEGMENT and its hashes only once the test lets it, so that neighbours come first."""
+
+    let: ClassVar[threading.Event]
+
+    def answer(self) -> None:
+        if self.path.endswith((SEGMENT, BLOCKS_NAME)):
+            self.let.wait(ANSWER_S)
+        FilmOrigin.answer(self)
+
+    def spoil(self, data: bytes) -> None:
+        self.part(data)
+
+
 class HostileTestCase(SynchronousTestCase):
     """A film in a folder, and daemons that end with the test."""
 
@@ -110,12 +157,13 @@ class HostileTestCase(SynchronousTestCase):
             peer.wait_ready()
         return peer
 
-    def swarm(self, *arguments: str, tracker_arguments: Sequence[str] = ()) -> Daemon:
+    def swarm(self, *arguments: str, origin_url: str | None = None) -> Daemon:
         """A peer, its tracker and its origin, all true; EvilMember gets tickets of that tracker."""
-        tracker = self.daemons.tracker(*tracker_arguments)
+        tracker = self.daemons.tracker()
         tracker.wait_ready()
         self.tracker_url = tracker.url
-        peer = self.victim(f"{self.origin().url}/dash", "--tracker", tracker.url, *arguments)
+        origin_url = origin_url or f"{self.origin().url}/dash"
+        peer = self.victim(origin_url, "--tracker", tracker.url, *arguments)
         wait_until("it has joined", lambda: peer.stats()["start"]["announced_s"], ANSWER_S)
         return peer
 

@@ -31,7 +31,7 @@ from dashp2p.wire.frames import (
 )
 from tests.hostile.evil_member import EvilMember
 from tests.hostile.evil_peer import EvilPeer
-from tests.hostile.support import COUNT, EVERYTHING, FILM, SEGMENT, HostileTestCase
+from tests.hostile.support import COUNT, EVERYTHING, FILM, SEGMENT, HeldOrigin, HostileTestCase
 from tests.processes import HOST, Daemon, wait_until
 
 SWARM = FILM.signature.swarm_id
@@ -45,13 +45,14 @@ def true_hashes() -> bytes:
     return FILM.files[BLOCKS_NAME][first : first + ENTRY.block_count * HASH_BYTES]
 
 
-class EvilPeerTests(HostileTestCase):
+class LiarTests(HostileTestCase):
+    """Neighbours who are asked before the origin has answered."""
+
     def setUp(self) -> None:
         HostileTestCase.setUp(self)
-        self.peer: Daemon = self.swarm()
-
-    def neighbours(self) -> int:
-        return len(self.peer.stats()["neighbours"])
+        self.let = HeldOrigin.let = threading.Event()
+        self.addCleanup(self.let.set)
+        self.peer: Daemon = self.swarm(origin_url=f"{self.server(HeldOrigin).url}/dash")
 
     def test_false_blocks_are_never_played_and_ban_their_sender(self) -> None:
         """Outcome: the player gets the film; the liar is cut with code 9 and not let in again."""
@@ -77,6 +78,7 @@ class EvilPeerTests(HostileTestCase):
         evil.send(Data(request.request_id, request.segment, first, 1, lie))
         self.assertTrue(evil.wait_closed(CLOSED_S))
         self.assertIn(Code.INTEGRITY, evil.codes)
+        self.let.set()
         player.join()
 
     def test_the_liar_is_blamed_and_not_who_told_the_truth(self) -> None:
@@ -85,14 +87,16 @@ class EvilPeerTests(HostileTestCase):
         player = _Player(self, self.peer)
         lied = False
         until_s = time.monotonic() + 10.0
-        while player.waits and time.monotonic() < until_s:
+        while not liar.closed and time.monotonic() < until_s:
             for evil in (liar, honest):
                 for request in self.asked(evil):
                     lied |= evil is liar and self.answer(evil, request, true=evil is honest)
         self.assertTrue(lied, "the liar was not asked")
-        player.join()
-        self.assertTrue(liar.wait_closed(CLOSED_S))
         self.assertIn(Code.INTEGRITY, liar.codes)
+        self.let.set()
+        for request in self.asked(honest):
+            self.answer(honest, request, true=True)
+        player.join()
         self.assertEqual([one["peer"] for one in self.peer.stats()["neighbours"]], [who(honest)])
         self.assertFalse(honest.closed, honest.events)
 
@@ -122,7 +126,17 @@ class EvilPeerTests(HostileTestCase):
         hashes = hash_blocks(lie, ENTRY.block_size_bytes)
         evil.send(Hashes(request.request_id, ENTRY.position, hashes))
         self.assertTrue(evil.wait_closed(CLOSED_S))
+        self.let.set()
         player.join()
+
+
+class EvilPeerTests(HostileTestCase):
+    def setUp(self) -> None:
+        HostileTestCase.setUp(self)
+        self.peer: Daemon = self.swarm()
+
+    def neighbours(self) -> int:
+        return len(self.peer.stats()["neighbours"])
 
     def test_a_crowd_of_one_attacker_around_a_peer(self) -> None:
         """Outcome: 60 keys with tickets fill the links and give nothing; plays within 10 s each."""
@@ -312,11 +326,6 @@ class _Player:
 
     def _play(self, peer: Daemon) -> None:
         self._answer = self._case.play(peer)
-
-    @property
-    def waits(self) -> bool:
-        """Whether it has not got all yet."""
-        return self._thread.is_alive()
 
     def join(self) -> None:
         """It was given the film."""

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import ClassVar
 
-from dashp2p.content.index import BLOCKS_NAME, SIGNATURE_NAME
+from dashp2p.content.index import SIGNATURE_NAME
 from dashp2p.content.signature import INDEX_NAME, IndexSignature
 from dashp2p.peer.limits import ORIGIN_PATIENCE_S
 from dashp2p.testing import MemoryFilm
@@ -22,6 +22,7 @@ from tests.hostile.support import (
     GROWTH_MB,
     OTHER_FILM,
     SEGMENT,
+    FilmOrigin,
     HostileTestCase,
     QuietHandler,
 )
@@ -32,37 +33,8 @@ RECUT = MemoryFilm.make(segment_bytes=290_000, issued_s=ISSUED_S + 60)
 EXPIRED_FILM = MemoryFilm.make(segment_bytes=300_000, issued_s=ISSUED_S, expires_s=ISSUED_S + 60)
 YESTERDAY = MemoryFilm.make(segments=4, segment_bytes=300_000, issued_s=ISSUED_S - 86_400)
 """The same film and swarm; another index."""
-PROOF = (INDEX_NAME, BLOCKS_NAME, SIGNATURE_NAME)
 ENDLESS_S = 4.0
 LEARNED_S = 15.0
-
-
-class _Origin(QuietHandler):
-    """The true film, but for what `_spoil` does to segments."""
-
-    files: ClassVar[dict[str, bytes]] = FILM.files
-
-    def answer(self) -> None:
-        path = self.path.removeprefix("/dash/")
-        data = self.files.get(path)
-        if data is None:
-            self.send_error(404)
-        elif path in PROOF or not path.endswith("1.m4s"):
-            self._range(data)
-        else:
-            self.spoil(data)
-
-    def _range(self, data: bytes) -> None:
-        wanted = self.headers.get("Range")
-        if wanted is None:
-            self.give(data)
-            return
-        first, _, last = wanted.removeprefix("bytes=").partition("-")
-        part = data[int(first) : int(last) + 1]
-        self.give(part, 206, Content_Range=f"bytes {first}-{last}/{len(data)}")
-
-    def spoil(self, data: bytes) -> None:
-        """To be told by the test."""
 
 
 class EvilOriginTests(HostileTestCase):
@@ -76,28 +48,28 @@ class EvilOriginTests(HostileTestCase):
         self.assert_plays(peer, "chunk_0_2.m4s")
 
     def test_false_bytes(self) -> None:
-        class Untrue(_Origin):
+        class Untrue(FilmOrigin):
             def spoil(self, data: bytes) -> None:
-                self._range(data[:-5000] + bytes(5000))
+                self.part(data[:-5000] + bytes(5000))
 
         self.serve(Untrue)
 
     def test_a_page_in_place_of_a_segment(self) -> None:
-        class Page(_Origin):
+        class Page(FilmOrigin):
             def spoil(self, data: bytes) -> None:
                 self.give(b"<html>please log in</html>", Content_Type="text/html")
 
         self.serve(Page)
 
     def test_a_wrong_length(self) -> None:
-        class Short(_Origin):
+        class Short(FilmOrigin):
             def spoil(self, data: bytes) -> None:
                 self.give(data[: len(data) // 2])
 
         self.serve(Short)
 
     def test_a_body_without_end(self) -> None:
-        class Endless(_Origin):
+        class Endless(FilmOrigin):
             def spoil(self, data: bytes) -> None:
                 self.send_response(200)
                 self.end_headers()
@@ -112,12 +84,12 @@ class EvilOriginTests(HostileTestCase):
         """Outcome: 1 MB that would become 1 GB is not inflated; memory peaks below 24 MiB more."""
         bomb = inflating(1 << 30)
 
-        class Inflating(_Origin):
+        class Inflating(FilmOrigin):
             def answer(self) -> None:
                 if self.path.endswith(("1.m4s", "not-listed.m4s")):
                     self.give(bomb, Content_Encoding="gzip")
                 else:
-                    _Origin.answer(self)
+                    FilmOrigin.answer(self)
 
         peer = self.victim(f"{self.server(Inflating).url}/dash")
         before = peak_mb(peer)
@@ -130,10 +102,10 @@ class EvilOriginTests(HostileTestCase):
     def test_a_trickle(self) -> None:
         """Outcome: whatever is passed through is given up after 5 to 10 s; others are served."""
 
-        class Trickle(_Origin):
+        class Trickle(FilmOrigin):
             def answer(self) -> None:
                 if not self.path.endswith("not-listed.m4s"):
-                    _Origin.answer(self)
+                    FilmOrigin.answer(self)
                     return
                 self.send_response(200)
                 self.end_headers()
@@ -153,12 +125,12 @@ class EvilOriginTests(HostileTestCase):
     def test_proof_without_end(self) -> None:
         """Outcome: index.sig of any length is read up to 4 KiB; passed through, within 24 MiB."""
 
-        class Long(_Origin):
+        class Long(FilmOrigin):
             def answer(self) -> None:
                 if self.path.endswith(SIGNATURE_NAME):
                     self.give(b"{" + b" " * (64 << 20) + b"}")
                 else:
-                    _Origin.answer(self)
+                    FilmOrigin.answer(self)
 
         server = self.server(Long)
         peer = self.victim(f"{server.url}/dash", ready=False)
@@ -178,8 +150,8 @@ class EvilOriginTests(HostileTestCase):
         raw = json.dumps(document).encode()
         signature = IndexSignature.sign(raw, FILM.index.presentation_id, MemoryFilm.key(), 1)
 
-        class Leading(_Origin):
-            spoil = _Origin._range
+        class Leading(FilmOrigin):
+            spoil = FilmOrigin.part
             files: ClassVar[dict[str, bytes]] = {
                 **FILM.files,
                 INDEX_NAME: raw,
@@ -195,8 +167,8 @@ class EvilOriginTests(HostileTestCase):
     def test_a_film_larger_than_the_cache(self) -> None:
         """Outcome: the folder never holds more than --cache-size; all is played."""
 
-        class Whole(_Origin):
-            spoil = _Origin._range
+        class Whole(FilmOrigin):
+            spoil = FilmOrigin.part
 
         quota_bytes = 700_000
         arguments = ("--cache-size", f"{quota_bytes}B")
@@ -209,7 +181,7 @@ class EvilOriginTests(HostileTestCase):
     def test_a_redirect_elsewhere_is_not_followed(self) -> None:
         canary = self.server(QuietHandler)
 
-        class Elsewhere(_Origin):
+        class Elsewhere(FilmOrigin):
             def spoil(self, data: bytes) -> None:
                 self.give(b"", 302, Location=f"{canary.url}/metadata")
 
@@ -217,9 +189,9 @@ class EvilOriginTests(HostileTestCase):
         self.assertEqual(canary.asked, [])
 
     def test_an_index_by_another_key_is_refused(self) -> None:
-        class Swapped(_Origin):
+        class Swapped(FilmOrigin):
             def spoil(self, data: bytes) -> None:
-                self._range(data)
+                self.part(data)
 
         Swapped.files = dict(FILM.files)
         server = self.server(Swapped)
@@ -234,8 +206,8 @@ class EvilOriginTests(HostileTestCase):
     def test_an_older_index_is_refused_and_the_film_goes_on(self) -> None:
         """Outcome: refused within a look or two, told on /readyz; not shared after a restart."""
 
-        class Yesterday(_Origin):
-            spoil = _Origin._range
+        class Yesterday(FilmOrigin):
+            spoil = FilmOrigin.part
 
         Yesterday.files = dict(RECUT.files)
         origin_url = f"{self.server(Yesterday).url}/dash"
@@ -259,8 +231,8 @@ class EvilOriginTests(HostileTestCase):
     def test_with_unsigned_refused_nothing_unproven_is_played(self) -> None:
         """Outcome: 503 for what another key signed, and where the index was taken away."""
 
-        class Stripped(_Origin):
-            spoil = _Origin._range
+        class Stripped(FilmOrigin):
+            spoil = FilmOrigin.part
 
         Stripped.files = dict(FILM.files)
         origin_url = f"{self.server(Stripped).url}/dash"
@@ -281,8 +253,8 @@ class EvilOriginTests(HostileTestCase):
     def test_an_expired_index_is_refused(self) -> None:
         """Outcome: passed through, not shared; told on /readyz."""
 
-        class Expired(_Origin):
-            spoil = _Origin._range
+        class Expired(FilmOrigin):
+            spoil = FilmOrigin.part
             files: ClassVar[dict[str, bytes]] = EXPIRED_FILM.files
 
         peer = self.victim(f"{self.server(Expired).url}/dash", ready=False)
@@ -296,13 +268,13 @@ class EvilOriginTests(HostileTestCase):
         slow = threading.Event()
         self.addCleanup(slow.set)
 
-        class Slow(_Origin):
-            spoil = _Origin._range
+        class Slow(FilmOrigin):
+            spoil = FilmOrigin.part
 
             def answer(self) -> None:
                 if self.path.endswith(INDEX_NAME):
                     slow.wait(LEARNED_S)
-                _Origin.answer(self)
+                FilmOrigin.answer(self)
 
         peer = self.victim(f"{self.server(Slow).url}/dash", ready=False)
         entry = FILM.signature.index_entry()
@@ -322,7 +294,7 @@ class EvilOriginTests(HostileTestCase):
         self.assert_plays(peer)
 
     def test_a_film_of_one_key_with_the_index_of_another_film_is_not_shared(self) -> None:
-        class Mixed(_Origin):
+        class Mixed(FilmOrigin):
             files: ClassVar[dict[str, bytes]] = {
                 **FILM.files,
                 INDEX_NAME: OTHER_FILM.files[INDEX_NAME],

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseNeverReceived
 
 from dashp2p.peer.fakenet import advance
 from dashp2p.peer.fakeweb import (
@@ -337,6 +339,20 @@ class CancelTests(OriginClientTestCase):
     def test_cancelling_before_the_answer(self) -> None:
         self.origin.silent = True
         self.cancelled_after(1.0)
+
+    def test_cancelling_a_request_that_has_left_is_no_fault_of_the_origins_either(self) -> None:
+        """So Twisted's own client fails then; an error of the origin's would count against it."""
+        self.web.sites["origin.test"] = self.wrapped
+        self.cancelled_after(1.0)
+
+    def test_a_request_that_has_left_and_is_not_answered_is(self) -> None:
+        self.web.sites["origin.test"] = self.wrapped
+        self.assertIn("took too long", str(self.refused()))
+
+    def wrapped(self, asked: Asked) -> Answer:
+        return Deferred(
+            lambda cancelled: cancelled.errback(ResponseNeverReceived([Failure(CancelledError())]))
+        )
 
     def test_cancelling_in_the_middle_closes_the_connection(self) -> None:
         self.origin.chunk_s = 1.0
