@@ -447,14 +447,18 @@ class Node:
             return
         if delivery.distance == 0:
             return
-        distance, blocks = self._promised(delivery)
-        if distance + 1 > self.policy.most_hops:
-            distance, blocks = NO_DISTANCE, 0
-        new = blocks & ~delivery.announced
-        nearer = distance + 1 < delivery.distance
-        if nearer or (distance < delivery.distance and _tells_much(new, blocks, delivery.full)):
-            self.news.getting(delivery, distance + 1, blocks)
-        elif delivery.announced & delivery.missing & ~supplied:
+        distance = self._farthest_source(delivery) + 1
+        if distance > self.policy.most_hops:
+            distance = NO_DISTANCE
+        nearer = distance < delivery.distance
+        more = distance == delivery.distance and delivery.announced != delivery.full
+        if distance != NO_DISTANCE and (nearer or more):
+            blocks = self._promised(delivery)
+            new = blocks & ~delivery.announced
+            if nearer and blocks or _tells_much(new, blocks, delivery.full):
+                self.news.getting(delivery, distance, blocks)
+                return
+        if delivery.announced & delivery.missing & ~supplied:
             self._retract(delivery)
 
     def _retract(self, delivery: Delivery) -> None:
@@ -462,30 +466,30 @@ class Node:
         self.news.getting(delivery, NO_DISTANCE, 0)
         self.uplink.withdraw(delivery.entry.position, delivery.missing)
 
-    def _promised(self, delivery: Delivery) -> tuple[int, int]:
-        """(distance, blocks) of what neighbours that were asked will pass on to us.
+    def _sources(self, delivery: Delivery) -> list[Neighbour]:
+        """The neighbours that will pass on to us what is on its way to them."""
+        neighbours = self.state.neighbours
+        return [neighbours[peer_id] for peer_id in delivery.spread_of if peer_id in neighbours]
 
-        The greatest distance among them, or two could come to wait for each other; and no block
-        beyond what they promise themselves, or the promise is taken back as soon as it is made,
-        again and again (docs/protocol.md, GETTING).
-        """
+    def _farthest_source(self, delivery: Delivery) -> int:
+        """The greatest distance among them, or two could come to wait for each other."""
         segment = delivery.entry.position
-        farthest, blocks = NO_DISTANCE, 0
-        for peer_id in delivery.spread_of:
-            neighbour = self.state.neighbours.get(peer_id)
-            if neighbour is None:
-                continue
-            coming = neighbour.coming(segment)
-            whole = neighbour.has_whole(segment)
-            distance = coming.distance if coming and not whole else 0
-            farthest = distance if farthest == NO_DISTANCE else max(farthest, distance)
-            blocks |= neighbour.holds(delivery.entry)
-            if coming is not None and not whole:
-                blocks |= coming.blocks
+        farthest = -1
+        for neighbour in self._sources(delivery):
+            coming = None if neighbour.has_whole(segment) else neighbour.coming(segment)
+            farthest = max(farthest, 0 if coming is None else coming.distance)
+        return farthest if farthest >= 0 else NO_DISTANCE
+
+    def _promised(self, delivery: Delivery) -> int:
+        """What they will pass on to us, and what is here or can be had at once: no block beyond
+        what they promise themselves, or the promise is taken back as soon as it is made, again and
+        again (docs/protocol.md, GETTING)."""
+        blocks = 0
+        for neighbour in self._sources(delivery):
+            blocks |= neighbour.promises(delivery.entry)
         if not blocks:
-            return NO_DISTANCE, 0
-        blocks |= delivery.here | delivery.asked_blocks() | self.sourcing.held(delivery)
-        return farthest, blocks & delivery.full
+            return 0
+        return blocks | delivery.here | delivery.asked_blocks() | self.sourcing.held(delivery)
 
     def _fill_gap(self, delivery: Delivery, now: float) -> None:
         """In a hurry, ask of others that have it what does not come, though nobody is to blame."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from hashlib import sha256
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from dashp2p.content.entry import Entry
 from dashp2p.swarm.commands import Ask, Doubt, Withdraw
@@ -24,7 +24,7 @@ MIN_WITHIN_S = 0.5
 """Files that are not played, and short segments, are to be here within this."""
 
 
-@frozen
+@define(eq=False)
 class Offer:
     """What a neighbour has of a segment (`holds`), and has or will have (`blocks`)."""
 
