@@ -455,7 +455,7 @@ class Node:
         if distance != NO_DISTANCE and (nearer or more):
             blocks = self._promised(delivery)
             new = blocks & ~delivery.announced
-            if nearer and blocks or _tells_much(new, blocks, delivery.full):
+            if (nearer and blocks) or _tells_much(new, blocks, delivery.full):
                 self.news.getting(delivery, distance, blocks)
                 return
         if delivery.announced & delivery.missing & ~supplied:
