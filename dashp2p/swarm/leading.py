@@ -102,9 +102,11 @@ class Leading:
         self._rescue(delivery, wanted, now)
 
     def _ask_about_doubtful(self, delivery: Delivery, wanted: int, now: float) -> None:
-        """The tracker knows whether somebody holds what only unknown neighbours say to have. Asking
-        costs a call; to find out by waiting would cost the player more."""
+        """The tracker knows whether somebody holds what only strangers say to have, and what they
+        have sent nothing of for a moment. To find out by waiting would cost the player more."""
         if delivery.lease_asked_at is not None or now < delivery.lease_again_at:
+            return
+        if now - delivery.wanted_at < self.state.policy.stranger_s:
             return
         doubtful = wanted & self.sourcing.doubtful(delivery)
         if doubtful and not self.state.tracker_away:

@@ -58,6 +58,8 @@ class Policy:
     """A block is late after so many times its expected time."""
     late_floor_s: float = 0.6
     """No block is late before this."""
+    stranger_s: float = 0.1
+    """While a player waits for what only strangers say to have, the tracker is asked after this."""
     late_untried_s: float = 0.25
     """Unless a player waits, and they were asked of somebody who never kept his word, or broke it
     last: he has so long."""

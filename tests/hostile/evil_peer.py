@@ -81,10 +81,10 @@ class EvilPeer:
         except OSError:
             self.closed = True
 
-    def listen(self) -> list[Event]:
-        """What comes until it is quiet for a moment."""
+    def listen(self, briefly: bool = False) -> list[Event]:
+        """What comes until it is quiet for a moment, or (`briefly`) until anything has come."""
         new: list[Event] = []
-        while not self.closed:
+        while not (self.closed or (briefly and new)):
             try:
                 data = self.socket.recv(RECEIVE_BYTES)
             except TimeoutError:
@@ -119,7 +119,7 @@ class EvilPeer:
                     return event
             if self.closed or time.monotonic() > until:
                 return None
-            self.listen()
+            self.listen(briefly=True)
 
     def wait_closed(self, patience_s: float) -> bool:
         """Whether the other side ends the link in time."""

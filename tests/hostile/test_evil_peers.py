@@ -101,7 +101,7 @@ class LiarTests(HostileTestCase):
         self.assertFalse(honest.closed, honest.events)
 
     def asked(self, evil: EvilPeer) -> list[Request]:
-        return [event for event in evil.listen() if isinstance(event, Request)]
+        return [event for event in evil.listen(briefly=True) if isinstance(event, Request)]
 
     def answer(self, evil: EvilPeer, request: Request, true: bool) -> bool:
         """All blocks that it asks for, with their hashes; whether there were any."""

@@ -257,7 +257,16 @@ class Asking(SynchronousTestCase):
 
     def calls(self, bench: Bench, slack_s: float) -> list[CallTracker]:
         bench.want(slack_s=slack_s)
+        bench.quiet()
+        bench.later(POLICY.stranger_s + 0.05)
         return bench.take(CallTracker)
+
+    def test_not_before_they_had_a_moment_to_send_it(self) -> None:
+        bench = Bench()
+        bench.join("a", whole=0b10)
+        bench.want(slack_s=1.0)
+        bench.later(POLICY.stranger_s - 0.02)
+        self.assertEqual(bench.take(CallTracker), [])
 
     def test_what_only_a_stranger_has(self) -> None:
         bench = Bench()
@@ -288,7 +297,7 @@ class Asking(SynchronousTestCase):
         bench.join("a", whole=0b10)
         self.calls(bench, 1.0)
         bench.node.lease_answered([Grant(1, False, 1, holders=(peer("a"),))], bench.now)
-        bench.later(0.2)
+        bench.later(0.05)
         self.assertEqual(bench.take(CallTracker), [])
 
     def test_at_once_when_the_last_holder_that_it_named_was_tried_in_vain(self) -> None:
