@@ -161,7 +161,8 @@ class ManyTabsTests(DashboardTestCase):
         tabs = [self.visit() for _ in range(5)]  # profiles of their own share nothing
         for tab in tabs:
             tab.until_text("#viewers", "3")
-        self.assertEqual(tabs[-1].text("#mode"), "Live, every 4 s")
         self.assertTrue(all("503" in error for error in tabs[-1].errors), tabs[-1].errors)
         self.announce(4)
         tabs[-1].until_text("#viewers", "4")
+        # Not asked before: five pages may take so long to open that the first figures are old.
+        self.assertEqual(tabs[-1].text("#mode"), "Live, every 4 s")
