@@ -126,7 +126,7 @@ export class Player extends EventTarget {
     dash.on(events.STREAM_INITIALIZED, () => this.#describeTracks(dash));
     dash.on(events.QUALITY_CHANGE_RENDERED, (event) => this.#rendered(dash, event));
     dash.addRequestInterceptor(async (request) => this.#introduce(request));
-    this.#maximum = new MaximumBitrate(dash);
+    this.#maximum = new MaximumBitrate(dash, this.#maximum);
     dash.addResponseInterceptor(async (response) => this.#maximum.heed(response));
     dash.attachView(this.#video);
     dash.setAutoPlay(autoplay);
@@ -183,8 +183,18 @@ export class Player extends EventTarget {
 class MaximumBitrate {
   #dash;
   #kbit = null;
+  #video = null;
 
-  constructor(dash) { this.#dash = dash; }
+  /**
+   * What `former` was told for the last player still counts: it may have failed at a rung that nobody
+   * has while the origin is away, and would at once again.
+   */
+  constructor(dash, former) {
+    this.#dash = dash;
+    if (former?.#video == null) return;
+    this.#kbit = former.#kbit;
+    this.#limit(former.#video);
+  }
 
   heed(response) {
     const type = response?.request?.customData?.request?.mediaType;
@@ -203,7 +213,11 @@ class MaximumBitrate {
     // `mb` is for picture and sound together.
     const sounds = this.#dash.isReady() ? this.#dash.getRepresentationsByTypeUnfiltered("audio") : [];
     const sound = Math.max(0, ...sounds.map((one) => one.bitrateInKbit));
-    const video = Math.max(this.#kbit - Math.floor(sound), Math.ceil(lowest));
+    this.#limit(Math.max(this.#kbit - Math.floor(sound), Math.ceil(lowest)));
+  }
+
+  #limit(video) {
+    this.#video = video;
     this.#dash.updateSettings({ streaming: { abr: { maxBitrate: { video } } } });
   }
 }

@@ -82,7 +82,11 @@ class FakePeer:
     segment_status: int = 200
     absent: frozenset[str] = frozenset()
     """Paths that are 404."""
+    refused: str | None = None
+    """The beginning of the names of segments that nobody has, with the origin away."""
     maximum_kbps: int = 5000
+    advises: str = ""
+    """The beginning of the names of files whose answers carry `maximum_kbps`."""
     mode: str = "sharing"
     message: str | None = None
     neighbours: int = 3
@@ -203,6 +207,8 @@ def _handler(peer: FakePeer) -> type[BaseHTTPRequestHandler]:
                 self._hang_up()
             elif status != HTTPStatus.OK:
                 self._json(status, {"v": 1, "error": peer.mpd_error})
+            elif peer.refused is not None and name.startswith(peer.refused):
+                self._json(HTTPStatus.SERVICE_UNAVAILABLE, {"v": 1, "error": "Nobody has it."})
             else:
                 self._file(peer.film, name)
 
@@ -223,7 +229,8 @@ def _handler(peer: FakePeer) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Cache-Control", "no-cache")
             self.send_header("Content-Security-Policy", POLICY)
-            self.send_header("CMSD-Dynamic", f'"dashp2p";etp=5000;mb={peer.maximum_kbps}')
+            if f"/{peer.advises}" in self.path:
+                self.send_header("CMSD-Dynamic", f'"dashp2p";etp=5000;mb={peer.maximum_kbps}')
             self.end_headers()
             self.wfile.write(body)
 

@@ -88,6 +88,16 @@ class Playing(PlayerPageTestCase):
         # The first was chosen before the film's rungs were known.
         self.assertLessEqual(max(rates[1:]), 150)
 
+    def test_a_rung_that_cannot_be_had_is_left_when_the_film_is_loaded_again(self) -> None:
+        """The page asks for 14 s, as for a peer that is restarted, and then begins anew."""
+        self.peer.refused = "chunk_0_"
+        self.peer.advises = "chunk_"
+        self.peer.maximum_kbps = 150
+        tab = self.visit()
+        tab.until("a refusal", lambda: self.peer.asked(f"/dash/{self.peer.refused}"))
+        tab.until_played(0.2, patience_s=30)
+        self.assertEqual(len(self.peer.asked(f"/dash/{self.peer.refused}")), 15)
+
     def test_it_polls_nothing_while_nobody_looks(self) -> None:
         tab = self.playing()
         hide = "Object.defineProperty(document, 'hidden', { value: %s, configurable: true });"
