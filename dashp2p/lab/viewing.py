@@ -70,7 +70,7 @@ def read_viewing(report: Mapping[str, Any]) -> Viewing:
         came_s={
             str(one["path"]): (float(one["requested_s"]), float(one["done_s"]))
             for one in report.get("segments") or ()
-            if one.get("complete", True) and one.get("done_s") is not None
+            if one.get("complete", True) and None not in (one.get("requested_s"), one.get("done_s"))
         },
         false_bytes=report.get("exit_status") == FALSE_BYTES_STATUS,
         switches=int(report.get("switches") or 0),

@@ -138,6 +138,12 @@ class FiguresTests(SynchronousTestCase):
         swarms = {"swarms": [{"takeovers": 2}, {"takeovers": 3}]}
         self.assertEqual(figures(TWO, result(swarms=swarms)).takeovers, 5)
 
+    def test_a_browser_does_not_tell_when_it_asked(self) -> None:
+        segment = {"path": "a", "size_bytes": 1000, "complete": True, "done_s": 0.5}
+        report = {**viewer({}), "segments": [segment]}
+        found = figures(TWO, result(viewers={"p01": report}))
+        self.assertEqual((found.viewers, found.distinct_bytes), (1, 1000))
+
     def test_the_longest_wait_for_a_refusal_is_any_viewers(self) -> None:
         self.assertIsNone(figures(TWO, result()).refused_worst_s)
         refusals = [
