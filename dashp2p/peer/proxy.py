@@ -12,10 +12,11 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from dashp2p.content.entry import Entry
+from dashp2p.content.entry import Entry, Kind
 from dashp2p.content.index import path_is_safe
 from dashp2p.peer.body import DeliveryFailed, SegmentBody
 from dashp2p.peer.engine import Engine
+from dashp2p.peer.foresight import Foresight
 from dashp2p.peer.limits import INDEX_WAIT_S, MAX_PATH_CHARS
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.presentation import Presentation
@@ -61,6 +62,7 @@ class DashResource(Resource):
         self._cors = cors
         self._clock = clock
         self._unsigned = unsigned
+        self._foresight = Foresight(engine, sessions)
 
     def render(self, request: Request) -> bytes | int:
         if request.method == b"OPTIONS":
@@ -142,6 +144,9 @@ class DashResource(Resource):
         if request.method == b"HEAD" or selection.code not in (200, 206):
             request.finish()
             return
+        index = self._presentation.index
+        if entry.kind is Kind.MANIFEST and index is not None:
+            self._foresight.manifest_given(index, self._clock.seconds())
         deadline_s = self._deadline(session, entry, kind, cmcd)
         body = SegmentBody(request, self._engine, entry, selection.first, selection.size_bytes)
         began_at = self._clock.seconds()
