@@ -34,6 +34,9 @@ class LeaseMemory:
     rate_bps: float = field(init=False)
     ratings: LeaseRatings = field(init=False)
     counts: LeaseCounts = field(factory=LeaseCounts, init=False)
+    epoch_floor: int = field(default=0, init=False)
+    """The highest epoch seen: a store that is empty again within a second must not give it out once
+    more."""
 
     def __attrs_post_init__(self) -> None:
         self.rate_bps = self.rules.expected_bps
@@ -55,6 +58,7 @@ class LeaseMemory:
             names.update(segment.holders, (lease.peer for lease in segment.leases.values()))
         table = LeaseTable(self.rules, ratings=self.ratings.excerpt(names))
         table.rate_bps = self.rate_bps
+        table.epoch_floor = self.epoch_floor
         for segment in known.values():
             table.adopt(segment)
         elsewhere = {key: at for key, at in led.items() if key[0] not in known and at > now}
@@ -102,6 +106,7 @@ class LeasePart:
         """The outcome was put back: what was learned on the way is remembered."""
         memory = self._memory
         memory.rate_bps = self.table.rate_bps
+        memory.epoch_floor = max(memory.epoch_floor, self.table.highest_epoch)
         memory.ratings.take(self.table.ratings, self._names)
         for name, more in self.counts().items():
             setattr(memory.counts, name, getattr(memory.counts, name) + more)

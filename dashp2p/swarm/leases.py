@@ -61,6 +61,8 @@ class LeaseTable:
 
     rules: LeaseRules = field(factory=LeaseRules)
     epoch_offset: int = 0
+    epoch_floor: int = field(default=0, init=False)
+    """No segment's epochs begin below this."""
     ratings: LeaseRatings = field()
     counts: LeaseCounts = field(factory=LeaseCounts, init=False)
     rate_bps: float = field(init=False)
@@ -203,6 +205,11 @@ class LeaseTable:
         """The peer has these leases too, (segment, epoch), on segments that are not adopted: they
         count against its allowance."""
         self._led_by.setdefault(peer, set()).update(keys)
+
+    @property
+    def highest_epoch(self) -> int:
+        """Of all segments known; 0 without any."""
+        return max((segment.epoch for segment in self._segments.values()), default=0)
 
     def segment(self, position: int) -> SegmentLeases | None:
         """What is known of a segment, for whoever keeps it elsewhere."""
@@ -401,7 +408,8 @@ class LeaseTable:
     def _touch(self, position: int, now: float, path: str | None = None) -> SegmentLeases:
         segment = self._segments.get(position)
         if segment is None:
-            segment = SegmentLeases(position, int(now) + self.epoch_offset)
+            epoch = max(int(now) + self.epoch_offset, self.epoch_floor)
+            segment = SegmentLeases(position, epoch)
             self._segments[position] = segment
             self._trim(keep=position)
         else:
