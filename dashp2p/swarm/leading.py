@@ -29,6 +29,8 @@ REACH_S = 0.8
 HOPELESS_S = 0.5
 """With the origin away: a player waits so long for blocks that nobody has. It is time enough for a
 lease and a try, or for a look that finds the origin back; a second is what players are promised."""
+SHARERS = 3
+"""With fewer neighbours, as just after a start, who leads had better fetch it all."""
 SHARE_S = 0.05
 """Who was granted a part hears by then who was granted the others."""
 MIN_RETRY_S = 0.05
@@ -176,8 +178,13 @@ class Leading:
             hedge,
             tuple(sorted(delivery.refused))[:16],
             slow,
-            self.sourcing.is_urgent(delivery, now),
+            self._shares(delivery, now),
         )
+
+    def _shares(self, delivery: Delivery, now: float) -> bool:
+        """Whether a part is of use: in a hurry, and where the others' parts will be heard of."""
+        linked = sum(neighbour.usable for neighbour in self.state.neighbours.values())
+        return linked >= SHARERS and self.sourcing.is_urgent(delivery, now)
 
     def _elect(self, delivery: Delivery, wanted: int, now: float) -> None:
         if now - delivery.wanted_at < ELECTION_S:

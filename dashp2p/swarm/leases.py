@@ -275,6 +275,10 @@ class LeaseTable:
         others_had_time = now - segment.latest_part_at >= self.rules.more_parts_after_s
         return bool(free) and want.missing is None and others_had_time
 
+    def _is_shared(self, want: Want) -> bool:
+        """Whether all who ask fetch it together; a file of one part has nothing to share."""
+        return want.urgent and not want.slow and want.blocks > self.rules.least_part_blocks
+
     def _part_wait_s(
         self, segment: SegmentLeases, peer: bytes, want: Want, now: float, live_peers: int
     ) -> float:
@@ -282,7 +286,7 @@ class LeaseTable:
 
         While a crowd gathers, who brings something already leaves the rest to those who do not.
         """
-        if want.slow or not want.urgent:
+        if not self._is_shared(want):
             return segment.part_granted_at(peer) + self.rules.more_parts_after_s - now
         segment.asked(now, self.rules.shortest_s)
         brings = peer in self._led_by and len(self._led_by) < live_peers
@@ -304,7 +308,7 @@ class LeaseTable:
         What is urgent all fetch together, as superseeding does (BEP 16): each brings its share from
         the origin, on a connection of its own that starts slowly, and sends it to all others.
         """
-        if want.urgent and not want.slow:
+        if self._is_shared(want):
             idle = live_peers - len(self._led_by)
             if now - segment.asked_at >= self.rules.gather_s:
                 sharers = segment.sharers(now, self.rules.shortest_s)

@@ -171,9 +171,18 @@ class Leases(SynchronousTestCase):
     def test_the_tracker_hears_who_is_in_a_hurry(self) -> None:
         for slack_s, urgent in ((1.0, True), (10.0, False)):
             bench = Bench()
+            for name in "abc":
+                bench.join(name)
             bench.want(slack_s=slack_s)
             [call] = bench.take(CallTracker)
             self.assertEqual([want.urgent for want in call.wants], [urgent])
+
+    def test_who_has_hardly_a_neighbour_yet_asks_for_no_share(self) -> None:
+        bench = Bench()
+        bench.join("a")
+        bench.want(slack_s=1.0)
+        [call] = bench.take(CallTracker)
+        self.assertEqual([want.urgent for want in call.wants], [False])
 
     def test_in_a_hurry_what_one_brings_not_is_hedged_as_soon_as_the_rest_is_here(self) -> None:
         for slack_s, hedges in ((1.2, [0b11]), (10.0, [])):

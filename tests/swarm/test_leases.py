@@ -639,6 +639,11 @@ class UrgentTests(LeaseCase):
         self.now += 0.07
         self.assertEqual(self.granted(A, sound, missing=0b1100).first, 2)
 
+    def test_what_is_but_one_part_is_granted_at_once_whoever_asks(self) -> None:
+        self.part(A)
+        init = evolve(self.WANT, segment=8, blocks=1)
+        self.assertEqual(self.granted(A, init).count, 1)
+
     def test_where_all_bring_something_nobody_waits(self) -> None:
         self.part(A, live_peers=2)
         self.part(B, live_peers=2)
