@@ -144,9 +144,6 @@ class DashResource(Resource):
         if request.method == b"HEAD" or selection.code not in (200, 206):
             request.finish()
             return
-        index = self._presentation.index
-        if entry.kind is Kind.MANIFEST and index is not None:
-            self._foresight.manifest_given(index, self._clock.seconds())
         deadline_s = self._deadline(session, entry, kind, cmcd)
         body = SegmentBody(request, self._engine, entry, selection.first, selection.size_bytes)
         began_at = self._clock.seconds()
@@ -168,6 +165,9 @@ class DashResource(Resource):
         if not was_here and kind == "video":
             self._advice.delivered(entry.size_bytes, now - began_at)
         request.finish()
+        index = self._presentation.index
+        if entry.kind is Kind.MANIFEST and index is not None:
+            self._foresight.manifest_given(index, now)
 
     def _unavailable(self, request: Request, entry: Entry, why: str) -> None:
         log.warn("{path} cannot be had: {why}", path=entry.path, why=why)
