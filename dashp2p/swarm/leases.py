@@ -104,7 +104,7 @@ class LeaseTable:
         if mine is not None and not self._asks_more(segment, want, wanted & ~blocked, now):
             return _granted(mine, now)
         if wanted & ~blocked:
-            wait_s = self._part_wait_s(segment, peer, want, now, live_peers)
+            wait_s = self._part_wait_s(segment, peer, want, now)
             if wait_s > 0:
                 return self._elsewhere(segment, peer, want, wanted, now, retry_s=wait_s)
             part = self._part(segment, want, wanted & ~blocked, now, live_peers, upload_bps)
@@ -279,18 +279,12 @@ class LeaseTable:
         """Whether all who ask fetch it together; a file of one part has nothing to share."""
         return want.urgent and not want.slow and want.blocks > self.rules.least_part_blocks
 
-    def _part_wait_s(
-        self, segment: SegmentLeases, peer: bytes, want: Want, now: float, live_peers: int
-    ) -> float:
-        """How long others may still ask before this peer gets another part.
-
-        While a crowd gathers, who brings something already leaves the rest to those who do not.
-        """
+    def _part_wait_s(self, segment: SegmentLeases, peer: bytes, want: Want, now: float) -> float:
+        """How long others may still ask before this peer gets another part."""
         if not self._is_shared(want):
             return segment.part_granted_at(peer) + self.rules.more_parts_after_s - now
         segment.asked(now, self.rules.shortest_s)
-        brings = peer in self._led_by and len(self._led_by) < live_peers
-        if brings or now - segment.part_granted_at(peer) < self.rules.shortest_s:
+        if now - segment.part_granted_at(peer) < self.rules.shortest_s:
             return segment.asked_at + self.rules.gather_s - now
         return 0.0
 
@@ -309,11 +303,10 @@ class LeaseTable:
         the origin, on a connection of its own that starts slowly, and sends it to all others.
         """
         if self._is_shared(want):
-            idle = live_peers - len(self._led_by)
             if now - segment.asked_at >= self.rules.gather_s:
                 sharers = segment.sharers(now, self.rules.shortest_s)
             else:
-                sharers = idle if idle > 0 else live_peers
+                sharers = live_peers
             least = max(self.rules.least_part_blocks, want.blocks // self.rules.most_urgent_parts)
             return max(ceil(free.bit_count() / max(1, sharers)), least)
         if 0 < upload_bps < 2 * want.media_bps:
