@@ -100,6 +100,7 @@ class MemoryResponse:
 
     def deliverBody(self, protocol: IProtocol) -> None:  # noqa: N802  # Twisted's name
         self._protocol = protocol
+        # As in Twisted's own client: of a transport a body has pause, resume and lose only.
         protocol.makeConnection(self)  # type: ignore[arg-type]
         self._go_on()
 

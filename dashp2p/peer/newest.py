@@ -6,20 +6,16 @@ could play what the publisher has taken back. Kept beside the origins' keys, acr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field, frozen
-from twisted.logger import Logger
+from attrs import frozen
 
-from dashp2p.content.atomic import write_atomically
 from dashp2p.content.index import IndexRefused, IndexSignature
 from dashp2p.peer.limits import EXPIRY_SKEW_S, MAX_NEWEST
-
-log = Logger()
+from dashp2p.peer.remembered import Remembered
 
 NEWEST_FILE = "newest.json"
 """In the cache folder."""
@@ -48,23 +44,16 @@ class _Seen:
         }
 
 
-@define(eq=False)
 class NewestIndexes:
     """`wall` tells seconds since 1970, by this machine's clock."""
 
-    file: Path | None
-    wall: Callable[[], float]
-    _seen: dict[str, _Seen] = field(factory=dict)
+    def __init__(self, file: Path | None, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._seen = Remembered(file, MAX_NEWEST, _Seen.read, _Seen.to_json, "the newest indexes")
 
     def load(self) -> None:
         """Read what earlier runs saw. A file that cannot be read counts as none."""
-        if self.file is None or not self.file.exists():
-            return
-        try:
-            seen = json.loads(self.file.read_bytes())
-            self._seen = {str(url): _Seen.read(value) for url, value in seen.items()}
-        except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
-            log.warn("which indexes are the newest is learned anew: {why!r}", why=error)
+        self._seen.load()
 
     def check(self, url: str, signature: IndexSignature) -> None:
         """Raises IndexRefused for one that has expired, or is older than one seen at that address.
@@ -73,9 +62,10 @@ class NewestIndexes:
         proves its times (content/signature.py), so nothing needs to be given up to look at it.
         """
         ends_ms = signature.expires_ms
-        if ends_ms is not None and self.wall() * 1000 > ends_ms + EXPIRY_SKEW_S * 1000:
+        if ends_ms is not None and self._wall() * 1000 > ends_ms + EXPIRY_SKEW_S * 1000:
+            today = _when(self._wall() * 1000)[:10]
             raise IndexRefused(
-                f"it expired at {_when(ends_ms)}, and here it is {_when(self.wall() * 1000)[:10]}; "
+                f"it expired at {_when(ends_ms)}, and here it is {today}; "
                 "the publisher signs it anew with python -m dashp2p.content.publish"
             )
         seen = self._seen.get(url)
@@ -96,17 +86,7 @@ class NewestIndexes:
         new = _Seen(signature.public_key, signature.issued_ms, signature.index_digest)
         if not new.issued_ms or self._seen.get(url) == new:
             return
-        self._seen.pop(url, None)
-        if len(self._seen) >= MAX_NEWEST:
-            self._seen.pop(next(iter(self._seen)))
-        self._seen[url] = new
-        if self.file is None:
-            return
-        seen = {known: value.to_json() for known, value in self._seen.items()}
-        try:
-            write_atomically(self.file, json.dumps(seen).encode())
-        except OSError as error:
-            log.warn("which index is the newest is not remembered: {why}", why=str(error))
+        self._seen.learn(url, new)
 
 
 def _when(ms: float) -> str:

@@ -213,8 +213,7 @@ class Leading:
         if slack_s > needed_s + self.state.policy.guard_s:
             return
         quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
-        still_s = self.state.policy.stale_s / (1 if slack_s > 0 else 2)
-        if quiet_s < still_s and slack_s > -self.state.policy.start_grace_s:
+        if quiet_s < self.state.policy.stale_s / 2 and slack_s > -self.state.policy.start_grace_s:
             return  # it is late but moving: fetching it again would slow everybody
         if self.rescue.take(1.0, now):
             self.rescues += 1

@@ -145,6 +145,7 @@ class Reporting(PlayerPageTestCase):
         self.peer.released.set()
         tab.until("played on", lambda: tab.number(f"{VIDEO}.currentTime") > 9)
         tab.until("told", lambda: self._states()[-1:] == ["playing"])
+        tab.until("told by dash.js too", self._stall_told)
         viewing = Viewing(began_at=0.0)
         for event in self.peer.events:
             viewing.hear(event, 1.0)
@@ -152,6 +153,11 @@ class Reporting(PlayerPageTestCase):
         self.assertEqual((seen["stalls"], told["stalls"]), (1, 1))
         self.assertGreater(told["stalled_ms"], 1400)
         self.assertLess(abs(seen["stalled_ms"] - told["stalled_ms"]), 250)
+
+    def _stall_told(self) -> bool:
+        """dash.js has told of a stall, and that it is over: its reports leave by themselves."""
+        states = [event.state for event in self.peer.events if event.state is not None]
+        return "stalled" in states and states[-1] == "playing"
 
     def test_reports_are_well_formed(self) -> None:
         tab = self.playing()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
@@ -165,11 +166,11 @@ def viewer_charts(course: Course, trace: Trace, beside: Trace | None, sync: str)
     stack = _stack(trace.got)
     tallest = max((y for line in stack for _, y in line.points), default=1.0)
     x, who = course.x_top, trace.host
-    common = {"height": 110, "sync": sync}
+    small = partial(Chart, height=110, sync=sync)
     return [
-        Chart(f"Film in hand of {who}", "s", x, course.buffer_top_s, buffer, **common),  # type: ignore[arg-type]
-        Chart(f"Bitrate of {who}", "Mbit/s", x, course.rate_top_bps / 1e6, rate, **common),  # type: ignore[arg-type]
-        Chart(f"Sources of {who}'s video segments", "MB", x, tallest * SPARE, (), stack, **common),  # type: ignore[arg-type]
+        small(f"Film in hand of {who}", "s", x, course.buffer_top_s, buffer),
+        small(f"Bitrate of {who}", "Mbit/s", x, course.rate_top_bps / 1e6, rate),
+        small(f"Sources of {who}'s video segments", "MB", x, tallest * SPARE, (), stack),
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import random
-from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.task import Clock
@@ -258,7 +257,7 @@ class Impatience(Fault):
         self.place.set_impatient(False)
 
 
-FAULTS: tuple[Callable[[Place], Fault], ...] = (
+FAULTS: tuple[type[Fault], ...] = (
     Slow,
     LostLinks,
     HalfOpen,
@@ -271,4 +270,4 @@ FAULTS: tuple[Callable[[Place], Fault], ...] = (
     Liar,
     Impatience,
 )
-NAMES = tuple(kind.name for kind in FAULTS)  # type: ignore[attr-defined]
+NAMES = tuple(kind.name for kind in FAULTS)

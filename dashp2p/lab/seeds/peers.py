@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
@@ -63,7 +64,7 @@ class StormPeer(MemoryPeer):
         def read(entry: Entry, offset: int, size: int) -> bytes:
             return seen(entry, offset, self._read(entry, offset, size))
 
-        self.engine.read = read  # type: ignore[method-assign]
+        self.engine.read = read  # type: ignore[method-assign]  # it stands before the real one
 
     def start(self) -> None:
         """As the daemon does: the signature, then the swarm and the index."""
@@ -120,8 +121,8 @@ class StormPeer(MemoryPeer):
         self._own(self._recover(list(index.entries)))
         self.engine.run()
 
-    def _own(self, work: object) -> None:
-        job: Deferred[None] = Deferred.fromCoroutine(work)  # type: ignore[arg-type]
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        job = Deferred.fromCoroutine(work)
         self._jobs.add(job)
         job.addErrback(self._unexpected)
         job.addBoth(lambda _: self._jobs.discard(job))

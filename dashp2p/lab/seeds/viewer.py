@@ -117,6 +117,7 @@ class StormViewer:
         entry = self._film.entry(path)
         self.asked_at = self._clock.seconds()
         request = self._request = _Request(self._clock, self._rng)
+        # Of a request it needs what ours has: to write, to be told of the end, to be paused.
         body = SegmentBody(request, peer.engine, entry, 0, entry.size_bytes)  # type: ignore[arg-type]
         try:
             body.start(self.asked_at + DEADLINE_S)
