@@ -276,8 +276,8 @@ class LeaseTable:
         return bool(free) and want.missing is None and others_had_time
 
     def _is_shared(self, want: Want) -> bool:
-        """Whether all who ask fetch it together; a file of one part has nothing to share."""
-        return want.urgent and not want.slow and want.blocks > self.rules.least_part_blocks
+        """Whether all who ask fetch it together."""
+        return want.urgent and not want.slow
 
     def _part_wait_s(self, segment: SegmentLeases, peer: bytes, want: Want, now: float) -> float:
         """How long others may still ask before this peer gets another part."""

@@ -631,11 +631,6 @@ class UrgentTests(LeaseCase):
         self.now += 0.07
         self.assertEqual(self.part(A, missing=0b11_1111_1111_0000), (4, 5))
 
-    def test_what_is_but_one_part_is_granted_at_once_whoever_asks(self) -> None:
-        self.part(A)
-        init = evolve(self.WANT, segment=8, blocks=1)
-        self.assertEqual(self.granted(A, init).count, 1)
-
     def test_who_brings_pictures_may_bring_sound_too(self) -> None:
         """To leave it to others for a moment made row 1's sound 0.25 s late."""
         self.part(A)
