@@ -102,15 +102,15 @@ MUTANTS = (
     ),
     Mutant(
         "the newest index is remembered",
-        "dashp2p/peer/newest.py",
-        "            write_atomically(self.file, json.dumps(seen).encode())",
+        "dashp2p/peer/remembered.py",
+        "            write_atomically(self.file, json.dumps(told).encode())",
         "            pass",
         "tests.peer.test_newest",
     ),
     Mutant(
         "an expired index",
         "dashp2p/peer/newest.py",
-        "        if ends_ms is not None and self.wall() * 1000 > ends_ms + EXPIRY_SKEW_S * 1000:",
+        "        if ends_ms is not None and self._wall() * 1000 > ends_ms + EXPIRY_SKEW_S * 1000:",
         "        if False:",
         "tests.peer.test_newest",
     ),
