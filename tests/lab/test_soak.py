@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import mmap
 import os
 import threading
 from pathlib import Path
@@ -64,12 +66,21 @@ class VerdictTests(SynchronousTestCase):
         self.assertEqual(growth([3]), 0.0)
 
 
+def fresh_memory(size_bytes: int) -> mmap.mmap:
+    """Resident memory of its own: the heap may hold that much from earlier tests, and would not grow."""
+    held = mmap.mmap(-1, size_bytes)
+    for page in range(0, size_bytes, mmap.PAGESIZE):
+        held[page] = 1
+    return held
+
+
 class LookTests(SynchronousTestCase):
     def test_it_sees_memory_descriptors_and_threads(self) -> None:
         if not Path("/proc/self/statm").exists():
             raise SkipTest("this system has no /proc")
+        gc.collect()  # so that nobody else's rubbish goes in between
         before = look(os.getpid(), 1.0)
-        held = bytearray(b"x") * (40 << 20)
+        held = fresh_memory(40 << 20)
         ends = os.pipe()
         go = threading.Event()
         thread = threading.Thread(target=go.wait)
@@ -77,10 +88,12 @@ class LookTests(SynchronousTestCase):
         after = look(os.getpid(), 2.0)
         go.set()
         thread.join()
+        grown_mb = len(held) / 2**20
+        held.close()
         for end in ends:
             os.close(end)
         assert before is not None and after is not None
-        self.assertGreater(after.rss_mb - before.rss_mb, len(held) / 2**21)
+        self.assertGreater(after.rss_mb - before.rss_mb, grown_mb / 2)
         self.assertEqual(after.descriptors - before.descriptors, 2)
         self.assertEqual(after.threads - before.threads, 1)
 
