@@ -67,7 +67,7 @@ class VerdictTests(SynchronousTestCase):
 
 
 def fresh_memory(size_bytes: int) -> mmap.mmap:
-    """Resident memory of its own: the heap may hold that much from earlier tests, and would not grow."""
+    """Resident memory of its own: the heap may hold so much free from earlier tests already."""
     held = mmap.mmap(-1, size_bytes)
     for page in range(0, size_bytes, mmap.PAGESIZE):
         held[page] = 1
