@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -145,19 +145,25 @@ class Reporting(PlayerPageTestCase):
         self.peer.released.set()
         tab.until("played on", lambda: tab.number(f"{VIDEO}.currentTime") > 9)
         tab.until("told", lambda: self._states()[-1:] == ["playing"])
-        tab.until("told by dash.js too", self._stall_told)
+        # Each reports in its own time, and a busy machine may stall again.
+        tab.until("told by dash.js too, and the same", self._stalls_agree)
+        self.assertGreater(self._told_by_dash_js()["stalled_ms"], 1400)
+
+    def _stalls_agree(self) -> bool:
+        """The page and dash.js have told of equally many stalls, all over, and as long ones."""
+        states = [event.state for event in self.peer.events if event.state is not None]
+        seen, told = self.peer.reports[-1], self._told_by_dash_js()
+        return (
+            states[-1:] == ["playing"]
+            and seen["stalls"] == told["stalls"] > 0
+            and abs(seen["stalled_ms"] - told["stalled_ms"]) < 250 * told["stalls"]
+        )
+
+    def _told_by_dash_js(self) -> dict[str, Any]:
         viewing = Viewing(began_at=0.0)
         for event in self.peer.events:
             viewing.hear(event, 1.0)
-        seen, told = self.peer.reports[-1], viewing.document()
-        self.assertEqual((seen["stalls"], told["stalls"]), (1, 1))
-        self.assertGreater(told["stalled_ms"], 1400)
-        self.assertLess(abs(seen["stalled_ms"] - told["stalled_ms"]), 250)
-
-    def _stall_told(self) -> bool:
-        """dash.js has told of a stall, and that it is over: its reports leave by themselves."""
-        states = [event.state for event in self.peer.events if event.state is not None]
-        return "stalled" in states and states[-1] == "playing"
+        return viewing.document()
 
     def test_reports_are_well_formed(self) -> None:
         tab = self.playing()
