@@ -43,6 +43,11 @@ class Process:
         """So far, of the process and its children: nginx works in one."""
         return sum(map(_cpu_s, [self.popen.pid, *_children(self.popen.pid)]))
 
+    def resident_mb(self) -> float:
+        """Its memory now."""
+        status = Path(f"/proc/{self.popen.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
     def stop(self) -> None:
         """Ask it to end, and make it end."""
         if self.popen.poll() is None:
@@ -64,6 +69,7 @@ class Process:
                     return
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.1)
+        self.stop()
         raise SystemExit(f"{self.name} does not answer at {url}")
 
 
