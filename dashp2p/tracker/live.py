@@ -61,8 +61,8 @@ class Live:
         largest = (await self.api.registry.swarms(now))[: limits.HISTORY_SWARMS]
         self.history.keep_only(swarm.swarm for swarm in largest)
         for swarm in largest:
-            peers = await self.api.registry.peers(swarm.swarm, now)
-            self.history.add(swarm.swarm, point_of(now, swarm, peers))
+            playing = await self.api.registry.playing(swarm.swarm, now)
+            self.history.add(swarm.swarm, point_of(now, swarm, playing))
 
     async def document(self, named: bytes | None, with_history: bool) -> dict[str, object]:
         """The figures of one swarm, the largest where none is named, beside a list of all."""
@@ -80,23 +80,23 @@ class Live:
             "swarm": None,
         }
         if chosen is not None:
-            peers = await registry.peers(chosen.swarm, now)
+            peers = await registry.peers(chosen.swarm, now, limits.MAX_SHOWN_PEERS)
+            playing = await registry.playing(chosen.swarm, now)
             segments = await registry.segments(chosen.swarm, now, limits.MAX_SHOWN_SEGMENTS)
-            found["swarm"] = swarm_fields(chosen, peers, segments, point_of(now, chosen, peers))
+            found["swarm"] = swarm_fields(chosen, peers, segments, point_of(now, chosen, playing))
             if with_history:
                 found["history"] = {"names": POINT, "points": self.history.of(chosen.swarm)}
         return found
 
 
-def point_of(now: float, swarm: SwarmSummary, peers: Sequence[PeerSummary]) -> Point:
+def point_of(now: float, swarm: SwarmSummary, playing: Sequence[dict[str, float]]) -> Point:
     """A swarm at one moment, in the order of POINT."""
-    viewers = [peer for peer in peers if peer.stats.get("viewers", 0) > 0]
-    rates = [peer.stats["bitrate_bps"] for peer in viewers if peer.stats.get("bitrate_bps")]
+    rates = [stats["bitrate_bps"] for stats in playing if stats.get("bitrate_bps")]
     totals = swarm.totals
     return [
         round(now, 2),
         swarm.peers,
-        sum(peer.stats["viewers"] for peer in viewers),
+        sum(stats["viewers"] for stats in playing),
         round(sum(rates) / len(rates)) if rates else 0,
         *(totals.get(name, 0) for name in POINT[4:8]),
         totals.get("player_stalls_total", 0),
@@ -110,7 +110,6 @@ def swarm_fields(
     segments: Sequence[SegmentSummary],
     point: Point,
 ) -> dict[str, object]:
-    shown = peers[: limits.MAX_SHOWN_PEERS]
     return {
         "swarm": swarm.swarm.hex(),
         "peers": swarm.peers,
@@ -118,7 +117,7 @@ def swarm_fields(
         "copies": copies(swarm),
         "figures": swarm.figures,
         "totals": swarm.totals,
-        "members": [peer_fields(peer) for peer in shown],
+        "members": [peer_fields(peer) for peer in peers],
         "segments": [segment_fields(segment) for segment in segments],
     }
 

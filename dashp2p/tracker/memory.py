@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from random import Random
 
 from attrs import asdict, define, evolve, field, fields, frozen
@@ -257,7 +258,7 @@ class MemoryRegistry:
         }
         return SwarmSummary(swarm.swarm, size, figures, dict(swarm.totals))
 
-    async def peers(self, swarm: bytes, now: float) -> list[PeerSummary]:
+    async def peers(self, swarm: bytes, now: float, most: int | None = None) -> list[PeerSummary]:
         self._expire(now)
         return [
             PeerSummary(
@@ -270,7 +271,16 @@ class MemoryRegistry:
                 dict(member.served_by),
             )
             for each in self._named(swarm)
-            for member in reversed(each.members.by_peer.values())
+            for member in islice(reversed(each.members.by_peer.values()), most)
+        ]
+
+    async def playing(self, swarm: bytes, now: float) -> list[dict[str, float]]:
+        self._expire(now)
+        return [
+            member.stats
+            for each in self._named(swarm)
+            for member in each.members.by_peer.values()
+            if member.stats.get("viewers", 0) > 0
         ]
 
     async def segments(self, swarm: bytes, now: float, most: int) -> list[SegmentSummary]:

@@ -126,8 +126,11 @@ class Registry(Protocol):
     async def swarms(self, now: float) -> list[SwarmSummary]:
         """All swarms, the largest first."""
 
-    async def peers(self, swarm: bytes, now: float) -> list[PeerSummary]:
+    async def peers(self, swarm: bytes, now: float, most: int | None = None) -> list[PeerSummary]:
         """The peers of a swarm, the latest first; empty where there is no such swarm."""
+
+    async def playing(self, swarm: bytes, now: float) -> list[dict[str, float]]:
+        """What those peers of a swarm reported that have viewers: to be read, not changed."""
 
     async def segments(self, swarm: bytes, now: float, most: int) -> list[SegmentSummary]:
         """The segments of a swarm that peers asked for or told of last, the latest first."""

@@ -308,12 +308,20 @@ class SharedRegistry:
             log.debug("figures are those of this tracker alone: {why}", why=str(error))
         return found
 
-    async def peers(self, swarm: bytes, now: float) -> list[PeerSummary]:
+    async def peers(self, swarm: bytes, now: float, most: int | None = None) -> list[PeerSummary]:
+        await self._catch_up(swarm, now)
+        return await self.memory.peers(swarm, now, most)
+
+    async def playing(self, swarm: bytes, now: float) -> list[dict[str, float]]:
+        await self._catch_up(swarm, now)
+        return await self.memory.playing(swarm, now)
+
+    async def _catch_up(self, swarm: bytes, now: float) -> None:
+        """Hear what other trackers were announced, as far as the store answers."""
         try:
             await self._load(swarm, bytes(32), now)
         except StoreAwayError:
             log.debug("peers are those that this tracker knows: the store is away")
-        return await self.memory.peers(swarm, now)
 
     async def segments(self, swarm: bytes, now: float, most: int) -> list[SegmentSummary]:
         try:

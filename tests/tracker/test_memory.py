@@ -347,6 +347,21 @@ class QuestionTests(RegistryCase):
         self.assertEqual(peer.stats, {"buffer_s": 2.5})
         self.assertEqual(self.ran(self.registry.peers(OTHER_SWARM, self.now)), [])
 
+    def test_no_more_peers_are_told_than_were_asked_for(self) -> None:
+        for number in range(1, 5):
+            self.announce(number)
+        self.assertEqual(len(self.ran(self.registry.peers(SWARM, self.now))), 4)
+        self.assertEqual(len(self.ran(self.registry.peers(SWARM, self.now, 2))), 2)
+
+    def test_what_those_report_that_have_viewers_is_told_by_itself(self) -> None:
+        self.announce(1, stats={"viewers": 2, "bitrate_bps": 5})
+        self.announce(2, stats={"viewers": 0, "bitrate_bps": 7})
+        self.announce(3)
+        playing = self.ran(self.registry.playing(SWARM, self.now))
+        self.assertEqual(playing, [{"viewers": 2, "bitrate_bps": 5}])
+        self.now += 1000.0
+        self.assertEqual(self.ran(self.registry.playing(SWARM, self.now)), [])
+
 
 class TotalTests(RegistryCase):
     def total(self, name: str = "peers_bytes") -> float:
