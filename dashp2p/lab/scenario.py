@@ -63,6 +63,7 @@ class Ablation(enum.Enum):
     NO_HEDGE = "no-hedge"
     IN_ORDER = "in-order"
     NO_CMSD = "no-cmsd"
+    NO_PACING = "no-pacing"
 
 
 @frozen

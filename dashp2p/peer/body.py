@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
@@ -13,6 +13,7 @@ from dashp2p.content.entry import Entry
 from dashp2p.peer.engine import Engine
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.limits import PLAYER_CHUNK_BYTES
+from dashp2p.peer.pace import Pace
 from dashp2p.store.errors import StoreError
 from dashp2p.store.reader import Reader
 from dashp2p.web.sendfile import SocketSender, socket_sender
@@ -27,7 +28,7 @@ class SegmentBody:
     `done` fires with True when all of them were written, False when the player left (cancelling it
     says that he did), and fails with DeliveryFailed when the segment cannot be had. Nothing is
     written before the first bytes are here, so that the caller can still answer with an error. What
-    is in a file of the cache, the kernel sends (dashp2p.web.sendfile).
+    is in a file of the cache, the kernel sends (dashp2p.web.sendfile), unless it goes at a pace.
     """
 
     def __init__(
@@ -53,14 +54,22 @@ class SegmentBody:
         self._registered = False
         self._reader: Reader | None = None
         self._sender: SocketSender | None = None
+        self._pace: Pace | None = None
+        self._ready_bytes = 0
+        """What lay ready when it began."""
+        self._timer: IDelayedCall | None = None
 
-    def start(self, deadline_s: float) -> bool:
-        """Begin. True: the segment was here already."""
+    def start(self, deadline_s: float, pace_bps: float | None = None) -> bool:
+        """Begin. True: the segment was here already. What lies ready goes at `pace_bps`, if that is
+        given; what comes later goes as it comes."""
+        self._ready_bytes = self._engine.readable_bytes(self._entry, self._offset)
+        if pace_bps is not None and self._ready_bytes:
+            self._pace = Pace(pace_bps, self._engine.now)
         self._request.notifyFinish().addErrback(self._player_left)
         self._deadline_s = deadline_s
         self._incoming = self._engine.want(self._entry, deadline_s, self._more)
         was_here = self._incoming is None
-        if was_here:
+        if was_here and self._pace is None:
             self._send_file()
         self._more()
         return was_here
@@ -135,6 +144,8 @@ class SegmentBody:
     def _write_chunk(self) -> bool:
         readable = self._engine.readable_bytes(self._entry, self._offset)
         size = min(readable, self._left, PLAYER_CHUNK_BYTES)
+        if size > 0 and self._pace is not None:
+            size = min(size, self._allowed_bytes(self._pace, readable))
         if size <= 0:
             return False
         try:
@@ -146,6 +157,22 @@ class SegmentBody:
         self._count(size)
         self._request.write(data)
         return True
+
+    def _allowed_bytes(self, pace: Pace, readable: int) -> int:
+        """How many bytes may go now; if none, it goes on by itself when some may."""
+        if self._timer is not None:
+            return 0
+        now = self._engine.now
+        came_bytes = self.sent_bytes + readable - self._ready_bytes
+        allowed_bytes = pace.allowed_bytes(now) + came_bytes - self.sent_bytes
+        if allowed_bytes <= 0:
+            wait_s = pace.wait_s(self.sent_bytes + self._left, now)
+            self._timer = self._engine.call_later(wait_s, self._go_on)
+        return allowed_bytes
+
+    def _go_on(self) -> None:
+        self._timer = None
+        self._write()
 
     def _register(self) -> None:
         if not self._registered:
@@ -178,6 +205,9 @@ class SegmentBody:
         if self._sender is not None:
             self._count(self._sender.stop())
             self._sender = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._close_file()
         if self._registered:
             self._registered = False

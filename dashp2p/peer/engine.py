@@ -97,6 +97,10 @@ class Engine:
         """The reactor's time."""
         return self._clock.seconds()
 
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> IDelayedCall:
+        """Have something called by the reactor; the caller cancels it."""
+        return self._clock.callLater(delay_s, call)
+
     @property
     def uptime_s(self) -> float:
         """Seconds since the start."""
@@ -268,6 +272,8 @@ class Engine:
         else:
             self.node.want(entry, deadline_s, self.now, listener is not None)
         if listener is not None:
+            if not incoming.listeners:
+                incoming.hurry(self.now)
             incoming.listeners.append(listener)
         self.run()
         return incoming

@@ -34,6 +34,15 @@ class Incoming:
     hashes_fetch: Deferred[None] | None = None
     failed: str | None = None
     deadline_s: float = 0.0
+    hurried_at: float | None = None
+    """Since when somebody waits for it; None: nobody ever did."""
+    hurried_bytes: int = 0
+    """What was here by then."""
+
+    def hurry(self, now: float) -> None:
+        """Somebody waits for it from now on."""
+        self.hurried_at = now
+        self.hurried_bytes = self.delivery.size_of(self.delivery.here)
 
     def tell(self) -> None:
         """Wake all who wait."""

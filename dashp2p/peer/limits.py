@@ -100,6 +100,10 @@ REPORTS_EVERY_S: Final = 0.5
 PLAYER_STALLED_S: Final = 600.0
 """A player that pauses takes no byte for minutes."""
 PLAYER_CHUNK_BYTES: Final = 128 * 1024
+PACE_STEP_S: Final = 0.02
+PACE_FIRST_BYTES: Final = 4 * 1024
+"""An answer that is held back begins with so much, and goes on so often: players count from the
+first byte to the last."""
 HASHES_LATE_S: Final = 0.3
 """How long blocks wait for hashes asked of another before who sent the blocks is asked too."""
 MAX_UNPROVEN_BYTES: Final = 4 * 1024 * 1024

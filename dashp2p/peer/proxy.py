@@ -17,6 +17,7 @@ from dashp2p.content.index import path_is_safe
 from dashp2p.peer.body import DeliveryFailed, SegmentBody
 from dashp2p.peer.engine import Engine
 from dashp2p.peer.foresight import Foresight
+from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.limits import INDEX_WAIT_S, MAX_PATH_CHARS
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.presentation import Presentation
@@ -63,6 +64,7 @@ class DashResource(Resource):
         self._clock = clock
         self._unsigned = unsigned
         self._foresight = Foresight(engine, sessions)
+        engine.completed.append(self._completed)
 
     def render(self, request: Request) -> bytes | int:
         if request.method == b"OPTIONS":
@@ -146,9 +148,9 @@ class DashResource(Resource):
             return
         deadline_s = self._deadline(session, entry, kind, cmcd)
         body = SegmentBody(request, self._engine, entry, selection.first, selection.size_bytes)
-        began_at = self._clock.seconds()
+        pace_bps = self._pace_bps(session, entry, kind, cmcd, deadline_s)
         try:
-            was_here = body.start(deadline_s)
+            was_here = body.start(deadline_s, pace_bps)
             whole = await body.done
         except (DeliveryFailed, StoreError) as error:
             self._unavailable(request, entry, str(error))
@@ -162,8 +164,6 @@ class DashResource(Resource):
             session.player.closed(now)
         if not whole:
             return
-        if not was_here and kind == "video":
-            self._advice.delivered(entry.size_bytes, now - began_at)
         request.finish()
         index = self._presentation.index
         if entry.kind is Kind.MANIFEST and index is not None:
@@ -208,6 +208,26 @@ class DashResource(Resource):
             return now + self._sessions.policy.start_grace_s
         hints = Hints(cmcd.deadline_s, cmcd.buffer_s, cmcd.startup, cmcd.starved)
         return session.player.requested(entry, kind, now, hints if cmcd.present else None)
+
+    def _pace_bps(
+        self, session: Session | None, entry: Entry, kind: str, cmcd: Cmcd, deadline_s: float
+    ) -> float | None:
+        """How fast what is here already goes out: at once to a player that has no picture yet."""
+        if session is None or kind != "video" or not session.player.plays:
+            return None
+        if not self._sessions.policy.pacing or cmcd.startup or cmcd.starved:
+            return None
+        slack_s = deadline_s - self._clock.seconds()
+        return self._advice.pace_bps(entry.size_bytes, entry.duration_s or 0.0, slack_s)
+
+    def _completed(self, entry: Entry, incoming: Incoming) -> None:
+        """A segment came over the network: how fast, from when on somebody waited for it."""
+        if self._engine.kind_of(entry) != "video":
+            return
+        hurried = incoming.hurried_at is not None
+        since_s = incoming.started_at if incoming.hurried_at is None else incoming.hurried_at
+        came_bytes = entry.size_bytes - incoming.hurried_bytes
+        self._advice.delivered(came_bytes, self._clock.seconds() - since_s, hurried)
 
     def _advise(self, request: Request, entry: Entry, refused: bool = False) -> None:
         if not self._sessions.policy.advice:

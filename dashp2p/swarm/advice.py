@@ -1,7 +1,8 @@
 """What a player is told by CMSD (CTA-5006): the rate that the swarm sustains, the rung to stay at.
 
 `etp` is measured where bytes really came over the network, never from the cache: a local cache that
-answers at once would send every player to the top rung. `mb` follows it with hysteresis, so that
+answers at once would send every player to the top rung. Players that heed no advice get what the
+cache holds at that pace, where the network is short. `mb` follows it with hysteresis, so that
 viewers gather on the same rungs: K equally used rungs cap the offload at 1 - K/N. It counts picture
 and sound together, as players read it: dash.js takes the sound's rate off before it compares rungs.
 """
@@ -15,6 +16,13 @@ UP_FACTOR = 1.5
 KEEP_FACTOR = 1.15
 """... and kept while it sustains at least so many times it."""
 SMOOTHING = 0.4
+PLENTY_FACTOR = 2.0
+"""Of a network that gives so many times the top rung no player thinks too well."""
+PACED_SHARE = 0.5
+"""An answer is held back for no more than this share of the time until it is due ..."""
+PACE_FACTOR = 1.4
+"""... and comes at so many times its own rate at least: players that measure it keep its rung, and
+have no reason to go down where its like is to be had in the cache."""
 MIN_SAMPLE_BYTES = 48 * 1024
 """Smaller deliveries measure delay, not rate."""
 
@@ -35,15 +43,30 @@ class Advice:
         self.audio_bps = max(audio_bps, default=0)
         self._cap = None
 
-    def delivered(self, size_bytes: int, took_s: float) -> None:
-        """A segment came from peers or the origin in so many seconds."""
+    def delivered(self, size_bytes: int, took_s: float, hurried: bool = True) -> None:
+        """So much of a segment came from peers or the origin in so many seconds.
+
+        Not `hurried`: nobody waited for it, so the network is that good or better.
+        """
         if size_bytes < MIN_SAMPLE_BYTES or took_s <= 0:
             return
         sample = size_bytes * 8 / took_s
         if self.etp_bps is None:
-            self.etp_bps = sample
-        else:
+            self.etp_bps = sample if hurried else None
+        elif hurried or sample > self.etp_bps:
             self.etp_bps += SMOOTHING * (sample - self.etp_bps)
+
+    def pace_bps(self, size_bytes: int, duration_s: float, slack_s: float) -> float | None:
+        """How fast a segment that is here goes to a player that has so much time; None: at once.
+
+        As fast as the network would bring it, so that a player that measures sees its network.
+        """
+        if self.etp_bps is None or slack_s <= 0 or duration_s <= 0:
+            return None
+        if self.etp_bps >= PLENTY_FACTOR * (max(self.ladder_bps, default=0) + self.audio_bps):
+            return None
+        bits = size_bytes * 8
+        return max(self.etp_bps, bits / duration_s * PACE_FACTOR, bits / (slack_s * PACED_SHARE))
 
     def max_total_bps(self, reachable_bps: tuple[int, ...] | None = None) -> int | None:
         """What `mb` says: the highest rung worth asking for, with its sound; None: no advice."""

@@ -15,6 +15,7 @@ ABLATIONS: Final = (
     "no-hedge",
     "in-order",
     "no-cmsd",
+    "no-pacing",
 )
 
 
@@ -99,6 +100,7 @@ class Policy:
     hedging: bool = True
     spreading: bool = True
     advice: bool = True
+    pacing: bool = True
 
     @classmethod
     def without(cls, ablations: frozenset[str]) -> Policy:
@@ -114,4 +116,5 @@ class Policy:
             hedging="no-hedge" not in ablations,
             spreading="in-order" not in ablations,
             advice="no-cmsd" not in ablations,
+            pacing="no-pacing" not in ablations,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashp2p.content.blocks import HASH_BYTES
 from dashp2p.content.index import BLOCKS_NAME
 from dashp2p.content.signature import INDEX_NAME
-from dashp2p.swarm.policy import Policy
+from dashp2p.swarm.policy import ABLATIONS, Policy
 from dashp2p.testing import FakeDisk, MemoryFilm, MemorySwarm, Viewing
 from dashp2p.wire.errors import Code
 from dashp2p.wire.frames import (
@@ -324,7 +324,7 @@ class DiskTests(SwarmTestCase):
 
 class AblationTests(SwarmTestCase):
     def test_every_ablation_still_plays_the_true_film(self) -> None:
-        for name in ("no-lease", "store-and-forward", "no-hedge", "in-order", "no-cmsd"):
+        for name in ABLATIONS:
             with self.subTest(name=name):
                 self.swarm = MemorySwarm(FILM)
                 viewings = [

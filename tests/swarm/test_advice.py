@@ -31,6 +31,55 @@ class Throughput(SynchronousTestCase):
         self.assertIsNone(advice.etp_bps)
 
 
+class Unhurried(SynchronousTestCase):
+    """What came with nobody waiting for it."""
+
+    def test_it_shows_that_the_network_is_better_but_not_that_it_is_worse(self) -> None:
+        advice = advised(6e6)
+        advice.delivered(1_000_000, 8e6 / 1e6, hurried=False)
+        self.assertEqual(advice.etp_bps, advised(6e6).etp_bps)
+        for _ in range(20):
+            advice.delivered(1_000_000, 8e6 / 9e6, hurried=False)
+        assert advice.etp_bps is not None
+        self.assertLess(abs(advice.etp_bps - 9e6), 1e5)
+
+    def test_it_is_no_first_measurement(self) -> None:
+        advice = Advice(LADDER)
+        advice.delivered(1_000_000, 8.0, hurried=False)
+        self.assertIsNone(advice.etp_bps)
+
+
+class Paced(SynchronousTestCase):
+    """How fast a segment of 3 Mbit/s and 4 s goes out that is here already."""
+
+    def pace(self, advice: Advice, slack_s: float = 12.0) -> float | None:
+        return advice.pace_bps(1_500_000, 4.0, slack_s)
+
+    def test_as_fast_as_the_network_would_bring_it(self) -> None:
+        advice = advised(6e6)
+        self.assertEqual(self.pace(advice), advice.etp_bps)
+
+    def test_at_once_where_nothing_is_known_of_the_network(self) -> None:
+        self.assertIsNone(self.pace(Advice(LADDER)))
+
+    def test_at_once_where_the_network_has_plenty(self) -> None:
+        self.assertIsNone(self.pace(advised(10.3e6)))
+        self.assertIsNotNone(self.pace(advised(9.7e6)))
+        with_sound = Advice(LADDER, 500_000, etp_bps=10.3e6)
+        self.assertIsNotNone(self.pace(with_sound))
+
+    def test_never_so_slowly_that_a_player_would_leave_the_rung(self) -> None:
+        self.assertEqual(self.pace(advised(1e6)), 1.4 * 3e6)
+
+    def test_within_half_of_the_time_until_it_is_due(self) -> None:
+        self.assertEqual(self.pace(advised(1e6), slack_s=2.0), 12e6)
+        self.assertIsNone(self.pace(advised(1e6), slack_s=0.0))
+        self.assertIsNone(self.pace(advised(1e6), slack_s=-3.0))
+
+    def test_a_segment_of_no_length_goes_at_once(self) -> None:
+        self.assertIsNone(advised(1e6).pace_bps(1_500_000, 0.0, 12.0))
+
+
 class Total(SynchronousTestCase):
     """What `mb` says. Players take the sound's rate off before they compare rungs with it."""
 

@@ -27,6 +27,7 @@ _WITHOUT = {
     Ablation.NO_HEDGE.value: "without hedges",
     Ablation.IN_ORDER.value: "asking in order only",
     Ablation.NO_CMSD.value: "without CMSD",
+    Ablation.NO_PACING.value: "without a pace for what is cached",
 }
 
 
