@@ -15,7 +15,9 @@ from dashp2p.lab.sim.incoming import BrokenInvariantError
 from dashp2p.lab.sim.invariants import Invariants
 from dashp2p.lab.sim.peer import Peer
 from dashp2p.lab.sim.simulation import Settings, Simulation
+from dashp2p.swarm import commands as do
 from dashp2p.swarm.policy import Policy
+from dashp2p.wire.errors import Code
 
 CROWD = Scenario("crowd", "a small crowd", peers=6, film_s=16.0)
 QUICK = Settings(CROWD, block_size_bytes=65536, quantum_bytes=65536)
@@ -225,6 +227,19 @@ class RedTests(SynchronousTestCase):
         for peer in self.sim.peers:
             peer.node.state.have = -1  # it thinks that it has everything
         self.assertRaises(BrokenInvariantError, self.run_until, 8.0)
+
+    def test_what_was_given_up_before_it_was_sent_is_refused(self) -> None:
+        peer = self.break_in(0.05)
+        entry = next(iter(peer.incoming.values())).entry
+        neighbour = next(iter(peer.exchange.links))
+        peer.node.stop_delivery(entry, self.sim.clock.now)
+        del peer.incoming[entry.position]
+        peer.neighbourhood.send(do.Send(neighbour, 1, entry, 0, 1))
+        refused = [each for each in peer.node.state.out if isinstance(each, do.Refuse)]
+        self.assertIn(
+            do.Refuse(neighbour, 1, entry.position, 1, int(Code.NOT_HERE)),
+            refused,
+        )
 
     def test_peers_that_wait_for_each_other(self) -> None:
         self.run_until(0.05)

@@ -124,9 +124,14 @@ class Neighbourhood:
             return
         entry = command.entry
         blocks = from_range(command.first, command.count)
-        if blocks & ~self.peer.verified(entry):
+        unproven = blocks & ~self.peer.verified(entry)
+        if unproven & self.peer.node.state.blocks_here(entry.position):
             number = self.peer.number
             raise BrokenInvariantError(f"peer {number} would send blocks it has not verified")
+        if unproven:  # the delivery was given up by a command of the same batch
+            request, now = command.request_id, self.peer.clock.now
+            self.peer.node.lost(command.peer_id, request, entry, blocks, now)
+            return
         owed = link.session.owed.get(command.request_id)
         if owed is not None and owed.hashes:
             if not self._has_hashes(entry):
