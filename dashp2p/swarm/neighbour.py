@@ -131,9 +131,10 @@ class Neighbour:
         """It said that it is not here after all."""
         self.note_gone(segment, blocks & ((1 << entry.block_count) - 1), entry.block_count)
 
-    def room_bytes(self, policy: Policy, block_size_bytes: int) -> float:
+    def room_bytes(self, policy: Policy, urgent: bool, block_size_bytes: int) -> float:
         """How much more may be asked of it now: never seconds deep."""
-        depth = self.download.rate_bps / 8 * (self.rtt_s + policy.queue_s) + block_size_bytes
+        queue_s = policy.queue_s if urgent else policy.queue_slack_s
+        depth = self.download.rate_bps / 8 * (self.rtt_s + queue_s) + block_size_bytes
         return min(depth, policy.outstanding_bytes) - self.outstanding_bytes
 
     def queue_time_s(self) -> float:

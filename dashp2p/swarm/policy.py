@@ -47,6 +47,8 @@ class Policy:
     """What may be outstanding on one link, both ways."""
     queue_s: float = 0.05
     """A neighbour's queue is its rate times (round trip + this), plus one block."""
+    queue_slack_s: float = 0.1
+    """The same with slack."""
     asleep_s: float = 2.0
     """With so long between two ticks it was us who stood still (a laptop slept, a process was
     stopped): nobody else is blamed for it."""

@@ -198,7 +198,7 @@ class Sourcing:
                 available &= once & ~more  # nobody else has them
             if not available:
                 continue
-            room = neighbour.room_bytes(self.state.policy, entry.block_size_bytes)
+            room = neighbour.room_bytes(self.state.policy, urgent, entry.block_size_bytes)
             count = int(room // entry.block_size_bytes)
             if neighbour.suspect:
                 count = min(count, self._trial(neighbour))

@@ -75,7 +75,7 @@ class Telling(SynchronousTestCase):
 
     def test_a_wish_is_told_also_where_there_are_holders(self) -> None:
         """Who else wants it decides whether two holders' uplinks need sparing, and who swaps."""
-        bench = Bench()
+        bench = Bench(entry(blocks=40))
         bench.join("holder", whole=0b10)
         bench.join("a")
         bench.want()

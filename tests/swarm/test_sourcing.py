@@ -11,7 +11,7 @@ from tests.swarm.support import BLOCK, Bench, entry, full, peer
 
 class Pulling(SynchronousTestCase):
     def test_a_lone_holder_is_asked_for_everything_at_once_to_spread_it(self) -> None:
-        bench = Bench()
+        bench = Bench(entry(blocks=40))
         bench.join("a", whole=0b10)
         bench.want()
         asks = bench.take(Ask)
@@ -19,8 +19,18 @@ class Pulling(SynchronousTestCase):
         for ask in asks:
             self.assertEqual(blocks & ask.blocks, 0)
             blocks |= ask.blocks
-        self.assertEqual(blocks, full(10))
+        self.assertEqual(blocks, full(40))
         self.assertTrue(any(ask.spread for ask in asks))
+
+    def test_more_waits_at_a_neighbour_with_slack_than_in_a_hurry(self) -> None:
+        waiting: dict[float, int] = {}
+        for slack_s in (1.0, 30.0):
+            bench = Bench(entry(blocks=80))
+            for name in "abcd":
+                bench.join(name, whole=0b10)
+            bench.want(slack_s=slack_s)
+            waiting[slack_s] = max(ask.blocks.bit_count() for ask in bench.take(Ask))
+        self.assertGreater(waiting[30.0], waiting[1.0])
 
     def test_several_holders_share_the_blocks_and_none_is_asked_of_two(self) -> None:
         bench = Bench(entry(blocks=40))
