@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -25,7 +26,7 @@ from urllib.parse import urlsplit
 from attrs import define, field
 
 import dashp2p
-from dashp2p.content.entry import Entry, Kind
+from dashp2p.content.entry import Entry, Kind, Representation
 from dashp2p.content.index import Index
 from dashp2p.lab.film import MPD_NAME, Film
 from dashp2p.lab.starter import await_beginning, await_listening
@@ -124,8 +125,13 @@ class Watch:
     def received(self, path: str, size_bytes: int, at: float) -> None:
         entry = self.index.by_path(path)
         if entry is not None and entry.kind is Kind.MEDIA and size_bytes == entry.size_bytes:
-            record = {"path": path, "size_bytes": size_bytes, "complete": True, "done_s": at}
-            self.segments[path] = record
+            self.segments[path] = {
+                "path": path,
+                "track": self._rung(entry).media_type,
+                "size_bytes": size_bytes,
+                "complete": True,
+                "done_s": at,
+            }
 
     def report(self, name: str) -> dict[str, Any]:
         startup_ms: float | None = None
@@ -140,6 +146,7 @@ class Watch:
             "stalls": self.stalls,
             "stalled_ms": self.stalled_s * 1e3,
             "mean_bitrate_bps": self._mean_bitrate_bps(),
+            "switches": self._switches(),
             "position_s": self.position_s,
             "segments": list(self.segments.values()),
         }
@@ -150,20 +157,28 @@ class Watch:
             self.stalled_s += at - self._stalled_at
         self._stalled_at = None
 
-    def _mean_bitrate_bps(self) -> float:
-        """Of the video segments in play; the last to come counts where one was fetched twice."""
-        rungs = {one.id: one for one in self.index.representations if one.media_type == "video"}
+    def _rung(self, entry: Entry) -> Representation:
+        assert entry.representation_id is not None  # it is media
+        return self.index.representation(entry.representation_id)
+
+    def _played(self) -> list[Entry]:
+        """The video segments in play, in the film's order; the last to come counts where one was
+        fetched twice."""
         played: dict[int, Entry] = {}
-        for path in self.segments:
+        for path, record in self.segments.items():
             entry = self.index.by_path(path)
-            if entry and entry.representation_id in rungs and entry.number is not None:
+            if entry and record["track"] == "video" and entry.number is not None:
                 played[entry.number] = entry
-        whole_s = sum(entry.duration_s or 0.0 for entry in played.values())
-        bits = sum(
-            rungs[entry.representation_id].bandwidth_bps * (entry.duration_s or 0.0)
-            for entry in played.values()
-            if entry.representation_id is not None
-        )
+        return [entry for _, entry in sorted(played.items())]
+
+    def _switches(self) -> int:
+        rungs = [entry.representation_id for entry in self._played()]
+        return sum(1 for one, other in pairwise(rungs) if one != other)
+
+    def _mean_bitrate_bps(self) -> float:
+        played = self._played()
+        whole_s = sum(entry.duration_s or 0.0 for entry in played)
+        bits = sum(self._rung(entry).bandwidth_bps * (entry.duration_s or 0.0) for entry in played)
         return bits / whole_s if whole_s else 0.0
 
 

@@ -100,6 +100,10 @@ REPORTS_EVERY_S: Final = 0.5
 PLAYER_STALLED_S: Final = 600.0
 """A player that pauses takes no byte for minutes."""
 PLAYER_CHUNK_BYTES: Final = 128 * 1024
+MAX_NETWORKS: Final = 64
+"""Origins of which it is remembered how fast their film came."""
+MAX_RATE_BPS: Final = 1e12
+"""More is no rate of a network."""
 PACE_STEP_S: Final = 0.02
 PACE_FIRST_BYTES: Final = 4 * 1024
 """An answer that is held back begins with so much, and goes on so often: players count from the

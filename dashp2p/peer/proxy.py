@@ -212,10 +212,10 @@ class DashResource(Resource):
     def _pace_bps(
         self, session: Session | None, entry: Entry, kind: str, cmcd: Cmcd, deadline_s: float
     ) -> float | None:
-        """How fast what is here already goes out: at once to a player that has no picture yet."""
-        if session is None or kind != "video" or not session.player.plays:
+        """How fast what is here already goes out; None: at once."""
+        if session is None or kind != "video" or not self._sessions.policy.pacing:
             return None
-        if not self._sessions.policy.pacing or cmcd.startup or cmcd.starved:
+        if cmcd.starved:
             return None
         slack_s = deadline_s - self._clock.seconds()
         return self._advice.pace_bps(entry.size_bytes, entry.duration_s or 0.0, slack_s)

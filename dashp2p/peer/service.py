@@ -40,12 +40,14 @@ from dashp2p.peer.limits import (
     HANG_UP_S,
     INDEX_INLINE_BYTES,
     LINKS_PER_ADDRESS,
+    MAX_RATE_BPS,
     ORIGIN_CONNECTIONS,
     PLAYER_STALLED_S,
     STOP_S,
 )
 from dashp2p.peer.link_tls import LinkTls
 from dashp2p.peer.membership import Membership, local_address_towards
+from dashp2p.peer.networks import NETWORKS_FILE, remembered_networks
 from dashp2p.peer.newest import NEWEST_FILE, NewestIndexes
 from dashp2p.peer.origin_client import OriginClient
 from dashp2p.peer.page import Page
@@ -235,6 +237,10 @@ class PeerService(Service):
         self.presentation.late = self._index_is_late
         self.sessions = Sessions(self._policy)
         self.advice = Advice()
+        self._networks = remembered_networks(settings.cache / NETWORKS_FILE)
+        self._networks.load()
+        if (known_bps := self._networks.get(self.origin.base_url)) is not None:
+            self.advice.recall(known_bps)
         self.stats = Stats(self.peer_id, self.engine, self.store, self.presentation, self.sessions)
         self.stats.share = settings.mode
         self._build_faces()
@@ -499,6 +505,7 @@ class PeerService(Service):
         Service.stopService(self)
         self.engine.leave()
         self.presentation.stop()
+        self._remember_network()
         for job in list(self._jobs):
             job.cancel()
         faces = [face for face in self._members if isinstance(face, HttpListener)]
@@ -516,6 +523,11 @@ class PeerService(Service):
         await self._within(HANG_UP_S, *(face.stopService() for face in faces))
         await self._pool.closeCachedConnections()
         self.store.close()
+
+    def _remember_network(self) -> None:
+        rate_bps = self.advice.measured_bps
+        if rate_bps is not None and 1 <= rate_bps <= MAX_RATE_BPS:
+            self._networks.learn(self.origin.base_url, rate_bps)
 
     def _within(self, seconds: float, *ending: Deferred[Any]) -> Deferred[Any]:
         """Fires when all have ended, or after so many seconds. Never fails."""

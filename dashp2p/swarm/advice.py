@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-UP_FACTOR = 1.5
+UP_FACTOR = 1.35
 """The rung above is offered when the swarm sustains so many times its rate ..."""
 KEEP_FACTOR = 1.15
 """... and kept while it sustains at least so many times it."""
@@ -36,12 +36,23 @@ class Advice:
     """The rate of the best sound, 0 where there is none."""
     etp_bps: float | None = None
     _cap: int | None = field(default=None)
+    _recalled: bool = False
 
     def learn_ladder(self, rates_bps: tuple[int, ...], audio_bps: tuple[int, ...] = ()) -> None:
         """The rungs of the presentation, picture and sound."""
         self.ladder_bps = tuple(sorted(rates_bps))
         self.audio_bps = max(audio_bps, default=0)
         self._cap = None
+
+    def recall(self, etp_bps: float) -> None:
+        """What the network gave an earlier run: it counts until something is measured."""
+        self.etp_bps = etp_bps
+        self._recalled = True
+
+    @property
+    def measured_bps(self) -> float | None:
+        """What the network gave this run; None where that is not known."""
+        return None if self._recalled else self.etp_bps
 
     def delivered(self, size_bytes: int, took_s: float, hurried: bool = True) -> None:
         """So much of a segment came from peers or the origin in so many seconds.
@@ -51,8 +62,9 @@ class Advice:
         if size_bytes < MIN_SAMPLE_BYTES or took_s <= 0:
             return
         sample = size_bytes * 8 / took_s
-        if self.etp_bps is None:
-            self.etp_bps = sample if hurried else None
+        if self.etp_bps is None or self._recalled:
+            if hurried:
+                self.etp_bps, self._recalled = sample, False
         elif hurried or sample > self.etp_bps:
             self.etp_bps += SMOOTHING * (sample - self.etp_bps)
 

@@ -47,11 +47,6 @@ class Player:
     _idle_since: float | None = None
     last_seen_s: float = 0.0
 
-    @property
-    def plays(self) -> bool:
-        """Whether there is a picture, and so a buffer that it lives on."""
-        return self._playhead is not None
-
     def requested(
         self, entry: Entry, media_type: str, now: float, hints: Hints | None = None
     ) -> float:

@@ -91,3 +91,12 @@ class WatchTests(SynchronousTestCase):
         self.watch.received("chunk_0_1.m4s", 999, 12.0)
         self.watch.received("unknown.m4s", 1000, 12.0)
         self.assertEqual(self.watch.report("p01")["segments"], [])
+
+    def test_a_switch_is_another_rung_from_one_picture_to_the_next_in_the_film(self) -> None:
+        for path in ("chunk_0_2.m4s", "chunk_2_1.m4s", "chunk_1_1.m4s"):
+            self.watch.received(path, 1000, 12.0)
+        report = self.watch.report("p01")
+        self.assertEqual(report["switches"], 1)
+        self.assertEqual([one["track"] for one in report["segments"]], ["video", "audio", "video"])
+        self.watch.received("chunk_0_1.m4s", 1000, 13.0)
+        self.assertEqual(self.watch.report("p01")["switches"], 0)

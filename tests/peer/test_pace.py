@@ -52,14 +52,26 @@ class PaceTests(PaceTestCase):
         self.watch_from()
         self.assertGreater(len(self.proxy.watch(self.ask_third(), 0.05)), 0)
 
-    def test_a_player_with_no_picture_gets_it_at_once(self) -> None:
-        self.assertEqual(len(self.proxy.watch(self.ask_third(), 0.1)), SIZE)
+    def test_a_player_that_starts_waits_no_longer_than_for_the_network_or_half_its_grace(
+        self,
+    ) -> None:
+        self.proxy.advice.learn_ladder((1_000_000, 5_000_000))
+        for rate_bps, longest_s in ((8e6, 0.5), (2e6, 0.6)):
+            self.proxy.advice.etp_bps = rate_bps
+            connection = self.ask_third(f"{TOLD},su")
+            came = self.proxy.watch(connection, longest_s - 0.1)
+            self.assertTrue(0 < len(came) < SIZE)
+            self.assertEqual(len(self.proxy.watch(connection, 0.15)), SIZE)
 
-    def test_a_player_that_starts_anew_or_has_run_dry_gets_it_at_once(self) -> None:
-        for word in ("su", "bs"):
-            self.watch_from()
-            came = self.proxy.watch(self.ask_third(f"{TOLD},{word}"), 0.1)
-            self.assertEqual(len(came), SIZE)
+    def test_a_player_that_has_run_dry_gets_it_at_once(self) -> None:
+        self.watch_from()
+        came = self.proxy.watch(self.ask_third(f"{TOLD},bs"), 0.1)
+        self.assertEqual(len(came), SIZE)
+
+    def test_where_the_network_is_not_known_it_comes_at_once(self) -> None:
+        self.proxy.advice.etp_bps = None
+        self.watch_from()
+        self.assertEqual(len(self.proxy.watch(self.ask_third(), 0.1)), SIZE)
 
     def test_a_player_with_little_time_gets_it_sooner(self) -> None:
         self.watch_from()

@@ -49,6 +49,23 @@ class Unhurried(SynchronousTestCase):
         self.assertIsNone(advice.etp_bps)
 
 
+class Recalled(SynchronousTestCase):
+    """What the network gave an earlier run."""
+
+    def setUp(self) -> None:
+        self.advice = Advice(LADDER)
+        self.advice.recall(4e6)
+
+    def test_it_counts_until_something_is_measured(self) -> None:
+        self.assertEqual((self.advice.etp_bps, self.advice.measured_bps), (4e6, None))
+        self.advice.delivered(1_000_000, 8e6 / 20e6)
+        self.assertEqual((self.advice.etp_bps, self.advice.measured_bps), (20e6, 20e6))
+
+    def test_what_nobody_waited_for_is_no_measurement(self) -> None:
+        self.advice.delivered(1_000_000, 8e6 / 20e6, hurried=False)
+        self.assertEqual((self.advice.etp_bps, self.advice.measured_bps), (4e6, None))
+
+
 class Paced(SynchronousTestCase):
     """How fast a segment of 3 Mbit/s and 4 s goes out that is here already."""
 
