@@ -1,6 +1,6 @@
 """How often a player changes rung: straight at the origin, behind a naive cache, behind our peer.
 
-    python benchmarks/switches.py [--rounds 5] [--rate 4.5] [--dash FOLDER] [--from-first-byte]
+    python benchmarks/switches.py [--rounds 5] [--rate 5] [--dash FOLDER] [--from-first-byte]
 
 Each way has a link of its own to one origin, --rate Mbit/s wide (the lab's relay on loopback; no
 root needed). The caches hold what an earlier viewer left: parts of the film, on rungs that change
@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from attrs import asdict, frozen
+from attrs import frozen
 from rivals import HOST, Process, free_port, twistd
 from trails import Viewing, files_of, left_behind, table
 
@@ -82,7 +82,7 @@ class Options(argparse.Namespace):
     only: list[str] | None
     from_first_byte: bool
     browser: bool
-    json: Path | None
+    keep: Path | None
 
 
 @frozen
@@ -295,7 +295,13 @@ def one_round(
             port = stack.enter_context(ready(way, place, origin_port, files, options.rate))
             result = folder / f"{number}.json"
             commands[way.name] = command_of(way, port, result, film, options)
-        return watch(commands, folder, film, paths)
+        seen = watch(commands, folder, film, paths)
+        if options.keep is not None:
+            options.keep.mkdir(parents=True, exist_ok=True)
+            for number, way in enumerate(commands):
+                kept = options.keep / f"{seed}-{way.replace(' ', '-')}.json"
+                shutil.copyfile(folder / f"{number}.json", kept)
+        return seen
 
 
 def ways(options: Options) -> list[Way]:
@@ -310,12 +316,12 @@ def read_options() -> Options:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1, help="of the first round; each adds one")
-    parser.add_argument("--rate", type=float, default=4.5, help="of each link, in Mbit/s")
+    parser.add_argument("--rate", type=float, default=5.0, help="of each link, in Mbit/s")
     parser.add_argument("--dash", type=Path, help="a film's folder (made by segment.sh)")
     parser.add_argument("--only", action="append", help="one way, by its name; may be repeated")
     parser.add_argument("--from-first-byte", action="store_true", help="measure as dash.js does")
     parser.add_argument("--browser", action="store_true", help="dash.js in Chromium")
-    parser.add_argument("--json", type=Path, help="write all figures there too")
+    parser.add_argument("--keep", type=Path, help="a folder for the viewers' own reports")
     return parser.parse_args(namespace=Options())
 
 
@@ -338,9 +344,6 @@ def main() -> None:
                 for name, viewing in one_round(film, port, seed, chosen, options).items():
                     seen[name].append(viewing)
             print(f"round {seed} is over", file=sys.stderr)
-            if options.json is not None:
-                told = {name: [asdict(one) for one in each] for name, each in seen.items()}
-                options.json.write_text(json.dumps(told, indent=1))
     rate = f"links of {options.rate:g} Mbit/s"
     print(f"{options.rounds} rounds, {film.duration_s:g} s of film, {rate}")
     for line in table(seen):
