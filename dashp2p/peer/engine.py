@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 from typing import Protocol as Seam
 
@@ -124,6 +125,20 @@ class Engine:
         self._tell_losses()
         self._schedule()
         self._tell_awaited()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is wanted in here the node decides about at once: one call to the tracker for all of
+        it, and one word to each neighbour."""
+        if self._running:
+            yield
+            return
+        self._running = True
+        try:
+            yield
+        finally:
+            self._running = False
+            self.run()
 
     def until(self, holds: Callable[[], bool]) -> Deferred[None]:
         """Fires as soon as `holds` says so after something happened. Cancel it freely."""

@@ -1,8 +1,8 @@
 """What a player asks for next, fetched before it asks.
 
-Who has the manifest asks for the beginning of each track: between the two a player reads XML and
-sets up its buffers, while the network stands still. Most begin at the lowest rung. Should this one
-not, a few hundred kilobytes came in vain, once for the whole crowd.
+Who asks for the manifest asks for the beginning of each track next: between the two a player reads
+XML and sets up its buffers, while the network stands still. Most begin at the lowest rung. Should
+this one not, a few hundred kilobytes came in vain, once for the whole crowd.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class Foresight:
     engine: Engine
     sessions: Sessions
 
-    def manifest_given(self, index: Index, now: float) -> None:
-        """A player has got the manifest. While another plays, it may be that one, once more."""
+    def manifest_asked(self, index: Index, now: float) -> None:
+        """A player is about to get the manifest. While another plays, it may be that one, once
+        more."""
         if self.sessions.active(now):
             return
         for entry in beginnings(index):

@@ -15,6 +15,9 @@ MAX_DIALS: Final = 16
 """Dials under way at a time."""
 DIAL_TIMEOUT_S: Final = 3.0
 HANDSHAKE_S: Final = 10.0
+CALL_S: Final = 1.0
+"""So long after its last word a caller who has not greeted yet is waited for, instead of dialling
+whoever is said to be at its address."""
 PING_S: Final = 30.0
 DOUBT_PING_S: Final = 0.5
 """While it is in doubt whether the other side answers requests at all."""

@@ -22,7 +22,11 @@ log = Logger()
 
 EAGER_DELAYS_S = (0.15, 0.5, 1.0, 2.0, 4.0)
 """A crowd that joins in one second must still find itself."""
+WAITING_ROUNDS = 2
+"""So many of them who is getting links as it is leaves out: there is enough to do."""
 ENOUGH_LINKS = 8
+LONELY_LINKS = 2
+"""Who has no more asks again, however few the tracker knew of."""
 PEERS_FRESH_S = 26.0
 """Who has links enough is told of more peers no sooner than this."""
 RETRY_MAX_S = 60.0
@@ -116,7 +120,20 @@ class Membership:
     def _due(self, event: str, at: float) -> None:
         if self._clock.seconds() - at > OVERSLEPT_S:
             self._eager = 0  # its neighbours are gone: it has to find new ones, as at the start
+        if 0 < self._eager <= WAITING_ROUNDS and self._finds_itself():
+            self._eager += 1
+            self._again(event, self._eager_delay_s())
+            return
         self._begin(event)
+
+    def _finds_itself(self) -> bool:
+        """Whether links come about with as many as we know of. Who announced after us was told of
+        us, and calls; whom nobody has called yet asks again."""
+        known = max(self.swarm_peers - 1, LONELY_LINKS)
+        return self._exchange.coming_about >= min(ENOUGH_LINKS, known)
+
+    def _eager_delay_s(self) -> float:
+        return EAGER_DELAYS_S[self._eager - 1] * (0.75 + self._rng.random() / 2)
 
     def _begin(self, event: str) -> Deferred[None]:
         self._timer = None
@@ -159,10 +176,10 @@ class Membership:
 
     def _interval_s(self, answer: Announced) -> float:
         wanted = min(ENOUGH_LINKS, answer.swarm_peers - 1)
-        few = len(self._exchange.links) < wanted or answer.swarm_peers < 3
+        few = len(self._exchange.links) < wanted or answer.swarm_peers <= LONELY_LINKS
         if few and self._eager < len(EAGER_DELAYS_S):
             self._eager += 1
-            return EAGER_DELAYS_S[self._eager - 1] * (0.75 + self._rng.random() / 2)
+            return self._eager_delay_s()
         # At half its life a ticket is renewed, with every announce that comes after.
         return min(answer.interval_s, TICKET_LIFE_S / 2) * (0.9 + self._rng.random() / 5)
 

@@ -73,6 +73,8 @@ class Presentation:
         self._signed: Callable[[IndexSignature], None] = lambda signature: None
         self.late: Callable[[], None] = lambda: None
         """Called again and again while a trusted signature is here and its index is not."""
+        self.taken: Callable[[Index], None] = lambda index: None
+        """Called with an index that is trusted, before players that wait for it are answered."""
 
     def start(self, signed: Callable[[IndexSignature], None]) -> None:
         """Begin; `signed` hears of the signature."""
@@ -101,6 +103,11 @@ class Presentation:
         waiting: Deferred[None] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
         return waiting
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits until it is settled."""
+        return bool(self._waiting)
 
     def _settle(self, mode: str, message: str | None) -> None:
         if mode != self.mode and message is not None:
@@ -250,6 +257,7 @@ class Presentation:
         self.index, self.refusal = read, None
         self._look_later()
         self.indexed_at = self._clock.seconds()
+        self.taken(read)
         self._settle("sharing", None)
         return self.index
 

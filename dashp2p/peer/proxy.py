@@ -150,7 +150,9 @@ class DashResource(Resource):
         body = SegmentBody(request, self._engine, entry, selection.first, selection.size_bytes)
         pace_bps = self._pace_bps(session, entry, kind, cmcd, deadline_s)
         try:
-            was_here = body.start(deadline_s, pace_bps)
+            with self._engine.together():
+                was_here = body.start(deadline_s, pace_bps)
+                self._foresee(entry)
             whole = await body.done
         except (DeliveryFailed, StoreError) as error:
             self._unavailable(request, entry, str(error))
@@ -165,9 +167,11 @@ class DashResource(Resource):
         if not whole:
             return
         request.finish()
+
+    def _foresee(self, entry: Entry) -> None:
         index = self._presentation.index
         if entry.kind is Kind.MANIFEST and index is not None:
-            self._foresight.manifest_given(index, now)
+            self._foresight.manifest_asked(index, self._clock.seconds())
 
     def _unavailable(self, request: Request, entry: Entry, why: str) -> None:
         log.warn("{path} cannot be had: {why}", path=entry.path, why=why)

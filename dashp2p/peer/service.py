@@ -157,6 +157,8 @@ class PeerService(Service):
         self._policy = Policy.without(settings.ablations | alone)
         self._membership: Membership | None = None
         self._index_coming: Incoming | None = None
+        self._cold = False
+        """Whether the init segments are still to be wanted."""
         self._jobs: set[Deferred[Any]] = set()
         self._members: list[Listener] = []
 
@@ -235,6 +237,7 @@ class PeerService(Service):
             self.origin, origins, newest, settings.origin_key, reactor, self._rng
         )
         self.presentation.late = self._index_is_late
+        self.presentation.taken = self._index_taken
         self.sessions = Sessions(self._policy)
         self.advice = Advice()
         self._networks = remembered_networks(settings.cache / NETWORKS_FILE)
@@ -410,6 +413,11 @@ class PeerService(Service):
     def _completed(self, entry: Entry, incoming: Incoming) -> None:
         if entry.position == 0 and self.presentation.index is None:
             self._index_here(entry)
+        index = self.presentation.index
+        if self._cold and index is not None and entry.kind is Kind.MEDIA:
+            coming = (incoming.entry.kind for incoming in self.engine.incoming.values())
+            if Kind.MEDIA not in coming:
+                self._warm(index)
 
     def _index_here(self, entry: Entry) -> None:
         signature = self.presentation.signature
@@ -428,26 +436,32 @@ class PeerService(Service):
             log.failure("reading the index failed", failure=failure)
 
     def _index_read(self, signature: IndexSignature, read: Index | IndexRefused) -> None:
-        index = self.presentation.take_read(signature, read)
-        if index is None:
-            return
+        with self.engine.together():  # what players who wait for it ask, and what we ask ourselves
+            self.presentation.take_read(signature, read)
+
+    def _index_taken(self, index: Index) -> None:
         self.engine.index = index
         rates: dict[str, list[int]] = {"video": [], "audio": []}
         for item in index.representations:
             rates.setdefault(item.media_type, []).append(item.bandwidth_bps)
         self.advice.learn_ladder(tuple(rates["video"]), tuple(rates["audio"]))
-        self._warm(index)
         self._recover(index)
         for link in self.exchange.links.values():
             if link.is_open and not link.is_closed:
                 link.send(self._have())
-        self.engine.run()
+        self._cold = True
+        if not self.presentation.awaited:
+            self._warm(index)
 
     def _warm(self, index: Index) -> None:
-        """The MPD and the init segments are small, and every player asks for them first."""
-        for entry in index.entries:
-            if entry.kind is Kind.INIT or entry.path.endswith(".mpd"):
-                self.engine.want(entry, self._soon())
+        """The MPD and the init segments are small, and every player asks for them first. One that
+        waits already gets what it begins with first (foresight), and what it may need later then:
+        a peer may have few leases at a time, and ten that start together have enough to do."""
+        self._cold = False
+        with self.engine.together():
+            for entry in index.entries:
+                if entry.kind is Kind.INIT or entry.path.endswith(".mpd"):
+                    self.engine.want(entry, self._soon())
 
     def _recover(self, index: Index) -> None:
         """Check what an earlier run left in the cache, off the reactor, one file at a time."""

@@ -11,6 +11,8 @@ and after a second, or where there are none, fetches for itself.
 
 from __future__ import annotations
 
+from math import inf
+
 from attrs import define, field, frozen
 
 from dashp2p.swarm.commands import Abandoned, CallTracker, FetchOrigin, Held, StopOrigin, Want
@@ -314,7 +316,7 @@ class Leading:
             return  # a holder is whom others may ask
         if delivery.leases:
             self._done.extend(Held(segment, epoch) for epoch in delivery.leases)
-            self.report_at = now
+            self.report_at = min(self.report_at or inf, now + self.state.policy.done_s)
         elif len(self._done) < MAX_REPORTS:
             self._done.append(Held(segment, 0))
             self.report_at = self.report_at or now + self.state.policy.report_s

@@ -35,6 +35,10 @@ class LeaseRules:
     full_retry_s: float = 0.1
     """When to ask again if the peer has as many leases as it may have."""
     most_live_per_peer: int = 4
+    light_blocks: int = 1
+    light_weight: float = 0.25
+    """A lease on so little counts only so much: manifest, init segments and the first two segments
+    are five, and the first peer of a crowd asks for all of them at once."""
     most_parts: int = 8
     most_urgent_parts: int = 16
     least_part_blocks: int = 2

@@ -315,6 +315,16 @@ class LeaseTable:
             return ceil(want.blocks / max(1, min(parts, most)))
         return want.blocks
 
+    def _burden(self, peer: bytes) -> float:
+        """What the peer's live leases count against its allowance."""
+        burden = 0.0
+        for position, epoch in self._led_by.get(peer, ()):
+            segment = self._segments.get(position)
+            lease = None if segment is None else segment.leases.get(epoch)
+            small = lease is not None and lease.count <= self.rules.light_blocks
+            burden += self.rules.light_weight if small else 1.0
+        return burden
+
     def _grant(
         self,
         segment: SegmentLeases,
@@ -327,9 +337,8 @@ class LeaseTable:
         most: int = WHOLE,
         hedge: bool = False,
     ) -> Answer:
-        live = len(self._led_by.get(peer, ()))
         allowed = self.ratings.allowance(peer, now)
-        if live >= allowed:
+        if self._burden(peer) >= allowed:
             # Its own leases may be fulfilled any moment; a breaker waits to be forgiven.
             retry_s = self.rules.full_retry_s if allowed else self.rules.busy_retry_s
             return self._elsewhere(segment, peer, want, wanted, now, retry_s=retry_s)

@@ -85,6 +85,9 @@ class Policy:
     """So long it is waited for before its pace is judged."""
     progress_s: float = 0.4
     """How often a leader tells the tracker how far it is."""
+    done_s: float = 0.03
+    """How long fulfilled leases are gathered before the tracker hears of them: small files come
+    together, and a call costs both ends more than to send such a file."""
     report_s: float = 1.0
     """How long completions are gathered before the tracker hears of them."""
     upload_slots: int = 4

@@ -42,3 +42,10 @@ class EndpointTests(SynchronousTestCase):
     def test_other_schemes_are_refused(self) -> None:
         with self.assertRaises(SchemeNotSupported):
             self.endpoints.endpointForURI(URI.fromBytes(b"ftp://origin/"))
+
+    def test_an_address_is_not_looked_up(self) -> None:
+        self.reactor.installNameResolver(None)  # type: ignore[arg-type]
+        for uri in (b"http://203.0.113.9:9000/", b"https://203.0.113.9:9000/"):
+            self.connect(uri).addErrback(lambda failure: None)
+        asked = [(host, timeout_s) for host, _, _, timeout_s, *_ in self.reactor.tcpClients]
+        self.assertEqual(asked, [("203.0.113.9", ORIGIN_CONNECT_S)] * 2)

@@ -13,6 +13,7 @@ from dashp2p.peer.fakenet import MemoryNetwork, MemoryTransport, advance
 from dashp2p.peer.limits import (
     ADDRESS_BAN_KEYS,
     BAN_S,
+    CALL_S,
     DIAL_TIMEOUT_S,
     DOUBTFUL_S,
     HANDSHAKE_EVERY_S,
@@ -297,6 +298,45 @@ class DialTests(ExchangeTestCase):
         self.advance()
         self.me.dial([self.address("other")])
         self.assertEqual(len(self.network.dialled), 1)
+
+    def test_a_link_that_comes_about_is_not_dialled_once_more(self) -> None:
+        silent = Remote()
+        self.network.listen("203.0.113.9", PORT, OneProtocol(silent))
+        for _ in range(3):
+            self.me.dial([Address(id_of("other"), "203.0.113.9", PORT)])
+            self.advance()
+        self.assertEqual((len(self.network.dialled), self.me.coming_about), (1, 1))
+
+    def test_who_is_calling_is_not_dialled_for_a_moment(self) -> None:
+        self.assertIsNotNone(self.stranger("203.0.113.9"))
+        other = Address(id_of("other"), "203.0.113.9", PORT)
+        self.advance(CALL_S - 0.1)
+        self.me.dial([other])
+        self.assertEqual(self.network.dialled, [])
+        self.advance(0.2)
+        self.me.dial([other])
+        self.assertEqual(len(self.network.dialled), 1)
+
+    def test_a_call_from_elsewhere_keeps_nobody_from_being_dialled(self) -> None:
+        self.assertIsNotNone(self.stranger("203.0.113.8"))
+        self.me.dial([Address(id_of("other"), "203.0.113.9", PORT)])
+        self.assertEqual(len(self.network.dialled), 1)
+
+    def test_whoever_else_is_at_a_neighbours_address_is_dialled(self) -> None:
+        remote = self.guest("neighbour")
+        self.advance()
+        self.assertEqual(remote.errors, [])
+        self.me.dial([Address(id_of("other"), "198.51.100.7", PORT)])
+        self.assertEqual(len(self.network.dialled), 1)
+
+    def test_dials_connections_and_links_are_what_comes_about(self) -> None:
+        self.exchange("other")
+        self.me.dial([self.address("other")])
+        self.assertEqual(self.me.coming_about, 1)
+        self.advance()
+        self.assertEqual(self.me.coming_about, 1)
+        self.assertIsNotNone(self.stranger())
+        self.assertEqual(self.me.coming_about, 2)
 
     def test_who_cannot_be_reached_is_tried_again_when_it_is_named_again(self) -> None:
         nobody = Address(id_of("nobody"), "203.0.113.9", PORT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.peer.foresight import beginnings
@@ -27,6 +29,14 @@ class ForesightTests(ProxyTestCase):
         self.assertTrue(self.peer.has("init_0.m4s"))
         self.assertTrue(self.peer.has("chunk_0_1.m4s"))
         self.assertFalse(self.peer.has("chunk_0_2.m4s"))
+
+    def test_manifest_and_beginning_are_asked_of_the_tracker_in_one_call(self) -> None:
+        self.swarm.tracker.calls.clear()
+        self.proxy.ask("/dash/dash.mpd")
+        self.swarm.advance(0.05)
+        asked = [json.loads(call.body) for call in self.swarm.tracker.calls]
+        paths = [[want["path"] for want in call["want"]] for call in asked if call.get("want")]
+        self.assertEqual(paths, [["dash.mpd", "init_0.m4s", "chunk_0_1.m4s"]])
 
     def test_what_was_foreseen_and_played_is_no_waste(self) -> None:
         self.proxy.answer("/dash/dash.mpd")

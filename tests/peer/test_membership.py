@@ -18,6 +18,7 @@ from dashp2p.peer.limits import TRACKER_TIMEOUT_S, WANTED_LINKS
 from dashp2p.peer.membership import (
     EAGER_DELAYS_S,
     RETRY_MAX_S,
+    WAITING_ROUNDS,
     Membership,
     local_address_towards,
 )
@@ -187,6 +188,25 @@ class CalmTests(MembershipTestCase):
         self.times.clear()
         advance(self.clock, 20.0)
         self.assertLessEqual(len(self.times), 1)
+
+    def test_who_is_getting_links_asks_again_a_little_later(self) -> None:
+        self.swarm_peers = 3
+        self.peers = [self.neighbour("one", 4001), self.neighbour("two", 4002)]
+        self.start(3.0)
+        self.assertEqual(len(self.gaps), 1)
+        left_out_s = sum(EAGER_DELAYS_S[: WAITING_ROUNDS + 1])
+        self.assertTrue(0.74 * left_out_s <= self.gaps[0] <= 1.26 * left_out_s, self.gaps)
+
+    def test_who_misses_one_of_few_asks_again_at_once(self) -> None:
+        self.swarm_peers = 3
+        self.peers = [self.neighbour("one", 4001), Address(id_of("gone"), "127.0.0.2", 4009)]
+        self.start(0.3)
+        self.assertTrue(self.gaps[0] <= 1.26 * EAGER_DELAYS_S[0], self.gaps)
+
+    def test_a_link_with_the_only_other_is_not_enough(self) -> None:
+        self.peers = [self.neighbour("one", 4001)]
+        self.start(0.3)
+        self.assertEqual(len(self.gaps), 1)
 
     def test_intervals_differ_so_that_a_crowd_does_not_march_in_step(self) -> None:
         self.start(600.0)

@@ -173,6 +173,17 @@ class StartTests(ServiceTestCase):
             self.assertTrue(service.engine.is_here(FILM.entry(path)), path)
         self.assertFalse(service.engine.is_here(FILM.entry(SEGMENT)))
 
+    def test_a_player_that_waits_gets_its_beginning_before_anything_is_fetched_ahead(self) -> None:
+        ladder = MemoryFilm.make(segments=2, rungs=3)
+        self.origin.files = dict(ladder.files)
+        service = self.start(0.0)
+        self.assertEqual(self.ask(service, "/dash/dash.mpd").body, ladder.files["dash.mpd"])
+        calls = [json.loads(call.body) for call in self.tracker.calls if call.path == "/lease"]
+        asked = [[want["path"] for want in call["want"]] for call in calls if call["want"]]
+        self.assertEqual(asked[:2], [["index.json"], ["dash.mpd", "init_0.m4s", SEGMENT]])
+        for path in ("init_1.m4s", "init_2.m4s"):
+            self.assertTrue(service.engine.is_here(ladder.entry(path)), path)
+
     def test_it_serves_players(self) -> None:
         self.assertEqual(self.ask(self.start(), f"/dash/{SEGMENT}").body, DATA)
 

@@ -289,6 +289,19 @@ class AllowanceTests(LeaseCase):
         answers = [self.ask(peer, segment=first + n) for n in range(10)]
         return sum(isinstance(answer, Granted) for answer in answers)
 
+    def test_leases_on_a_block_hardly_count(self) -> None:
+        """A manifest, two init segments, sound and pictures: what a film begins with is five."""
+        for segment in range(3):
+            self.granted(A, segment=segment, blocks=1, size_bytes=800)
+        for segment in range(3, 7):
+            self.granted(A, segment=segment)
+        self.assertEqual(self.elsewhere(A, segment=7).retry_s, 0.1)
+
+    def test_but_they_do_count(self) -> None:
+        for segment in range(16):
+            self.granted(A, segment=segment, blocks=1, size_bytes=800)
+        self.elsewhere(A, segment=16, blocks=1, size_bytes=800)
+
     def test_a_peer_leads_at_most_four_leases(self) -> None:
         self.assertEqual(self.lease_many(A, 10), 4)
         self.assertEqual(self.lease_many(B, 20), 4)
