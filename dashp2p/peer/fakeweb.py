@@ -281,7 +281,8 @@ class MemoryOrigin:
             return self._response(asked, self.missing_code, b"no such file")
         span = None if self.ignores_range else asked.header("Range")
         if span is None:
-            return self._response(asked, 200, data)
+            told = {} if self.ignores_range else {"Accept-Ranges": "bytes"}
+            return self._response(asked, 200, data, told)
         first, last = _span(span, len(data))
         headers = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
         return self._response(asked, 206, data[first : last + 1], headers)

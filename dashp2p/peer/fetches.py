@@ -35,6 +35,7 @@ class OriginFetches:
         self._engine = engine
         self._origin = origin
         self._watch = OriginWatch(origin, self._found, clock, engine.node.rng)
+        engine.node.state.origin_gives_parts = lambda: origin.gives_ranges
 
     def fetch(self, command: do.FetchOrigin) -> None:
         """Fetch blocks, and the hashes to check them by if they are not known."""

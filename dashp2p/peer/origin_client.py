@@ -141,6 +141,9 @@ class OriginClient:
     def __init__(self, http: HTTPClient, clock: IReactorTime, base_url: str) -> None:
         self.base_url = base_url.rstrip("/")
         self.clock = clock
+        self.gives_ranges = True
+        """Whether it gives parts of files, as far as its answers tell."""
+        self._was_asked_for_ranges = False
         self._http = http
 
     def url(self, path: str) -> str:
@@ -160,10 +163,21 @@ class OriginClient:
             response = await self._ask(method, url, headers or {})
             target = _within_origin(url, response)
             if target is None:
+                self._note_ranges(response, "Range" in (headers or {}))
                 return response
             self.discard(response)
             url = target
         raise OriginError("the origin redirects again and again")
+
+    def _note_ranges(self, response: IResponse, asked: bool) -> None:
+        """What it did when it was asked for a range counts; until then, what it says
+        (Accept-Ranges; RFC 9110, 14.3)."""
+        if asked and response.code in (200, 206):
+            self._was_asked_for_ranges = True
+            self.gives_ranges = response.code == 206
+        elif response.code == 200 and not self._was_asked_for_ranges:
+            told = response.headers.getRawHeaders("Accept-Ranges") or []
+            self.gives_ranges = "bytes" in " ".join(told).lower()
 
     async def _ask(self, method: str, url: str, headers: Mapping[str, str]) -> IResponse:
         try:

@@ -157,6 +157,8 @@ class Leading:
         policy, entry = self.state.policy, delivery.entry
         if not delivery.waiters or delivery.origin or not entry.duration_s:
             return False
+        if not self.state.origin_gives_parts():
+            return False
         if delivery.lease_asked_at is not None or now < delivery.slow_again_at:
             return False
         media_bps = entry.size_bytes * 8 / entry.duration_s
@@ -185,6 +187,8 @@ class Leading:
 
     def _shares(self, delivery: Delivery, now: float) -> bool:
         """Whether a part is of use: in a hurry, and where the others' parts will be heard of."""
+        if not self.state.origin_gives_parts():
+            return False
         linked = sum(neighbour.usable for neighbour in self.state.neighbours.values())
         return linked >= SHARERS and self.sourcing.is_urgent(delivery, now)
 

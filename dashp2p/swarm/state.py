@@ -35,6 +35,8 @@ class State:
     origin_rtt_s: float = 0.1
     shuns: Callable[[bytes], bool] = lambda peer_id: False
     """Whom the driver has nothing to do with: it is banned, or shunned."""
+    origin_gives_parts: Callable[[], bool] = lambda: True
+    """Whether a part of a file costs the origin that part, and not all up to its end."""
     out: list[Command] = field(factory=list)
 
     @property

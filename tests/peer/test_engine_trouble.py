@@ -214,6 +214,28 @@ class LieTests(SwarmTestCase):
         self.assert_played(viewing)
 
 
+class NoRangesTests(SwarmTestCase):
+    def copies(self, ignores_range: bool) -> float:
+        """What five who are in a hurry together cost the origin, after a file that tells of it."""
+        self.origin.ignores_range = ignores_range
+        crowd = self.peers(5)
+        for peer in crowd:
+            peer.play("chunk_0_2.m4s", deadline_s=20.0)
+        self.swarm.advance(5.0)
+        viewings = [peer.play(SEGMENT, deadline_s=1.0) for peer in crowd]
+        self.swarm.advance(5.0)
+        for viewing in viewings:
+            self.assert_played(viewing)
+        return self.origin.sent_bytes(SEGMENT) / len(DATA)
+
+    def test_all_fetch_a_share_from_an_origin_that_gives_ranges(self) -> None:
+        self.assertEqual(self.copies(ignores_range=False), 1.0)
+        self.assertGreater(len(self.origin.asked_for(SEGMENT)), 2)
+
+    def test_one_fetches_all_from_an_origin_that_does_not(self) -> None:
+        self.assertEqual(self.copies(ignores_range=True), 1.0)
+
+
 class OriginTroubleTests(SwarmTestCase):
     def setUp(self) -> None:
         SwarmTestCase.setUp(self)

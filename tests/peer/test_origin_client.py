@@ -91,6 +91,28 @@ class FetchTests(OriginClientTestCase):
         self.assertEqual(self.got, FILE[1000:6000])
         self.assertEqual(self.origin.log[0].header("Range"), "bytes=1000-5999")
 
+    def test_whether_it_gives_ranges_is_what_it_says_until_it_was_asked_for_one(self) -> None:
+        self.fetch(0, SIZE, whole=True)
+        self.assertTrue(self.client.gives_ranges)
+        self.origin.ignores_range = True
+        self.fetch(0, SIZE, whole=True)
+        self.assertFalse(self.client.gives_ranges)
+        self.origin.ignores_range = False
+        self.fetch(1000, 5000)
+        self.assertTrue(self.client.gives_ranges)
+
+    def test_an_origin_that_gives_ranges_need_not_say_so(self) -> None:
+        self.fetch(1000, 5000)
+        self.answering(200, FILE)
+        self.fetch(0, SIZE, whole=True)
+        self.assertTrue(self.client.gives_ranges)
+
+    def test_an_origin_that_ignored_a_range_is_not_believed_that_it_gives_them(self) -> None:
+        self.answering(200, FILE, Accept_Ranges="bytes")
+        self.fetch(1000, 5000)
+        self.fetch(0, SIZE, whole=True)
+        self.assertFalse(self.client.gives_ranges)
+
     def test_bytes_are_handed_on_as_they_come(self) -> None:
         self.origin.chunk_s = 1.0
         job = Deferred.fromCoroutine(self.client.fetch("a.m4s", 0, SIZE, True, self.take))

@@ -61,6 +61,12 @@ class ThinUplinks(SynchronousTestCase):
         bench.node.tick(bench.now)
         self.assertEqual(slow_wants(bench), [])
 
+    def test_an_origin_that_gives_files_only_whole_is_asked_for_no_part(self) -> None:
+        bench = thin()
+        bench.node.state.origin_gives_parts = lambda: False
+        bench.later(0.25)
+        self.assertEqual(slow_wants(bench), [])
+
     def test_where_uplinks_are_wide_or_unknown_neighbours_are_waited_for(self) -> None:
         for limit_bps in (7e6, None):
             bench = thin(limit_bps)
@@ -180,6 +186,16 @@ class Leases(SynchronousTestCase):
     def test_who_has_hardly_a_neighbour_yet_asks_for_no_share(self) -> None:
         bench = Bench()
         bench.join("a")
+        bench.want(slack_s=1.0)
+        [call] = bench.take(CallTracker)
+        self.assertEqual([want.urgent for want in call.wants], [False])
+
+    def test_no_share_is_asked_of_an_origin_that_gives_files_only_whole(self) -> None:
+        """Each who fetches a share would cost it all of the file up to the share's end."""
+        bench = Bench()
+        for name in "abc":
+            bench.join(name)
+        bench.node.state.origin_gives_parts = lambda: False
         bench.want(slack_s=1.0)
         [call] = bench.take(CallTracker)
         self.assertEqual([want.urgent for want in call.wants], [False])
