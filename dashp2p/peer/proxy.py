@@ -196,6 +196,8 @@ class DashResource(Resource):
         prefetched = records.unplayed.pop(entry.path, 0)
         if was_here and not prefetched:
             records.cache_bytes += sent_bytes
+            if self._engine.kind_of(entry) == "video":
+                self._advice.from_cache(entry.duration_s or 0.0)
 
     def _session_of(self, request: Request, cmcd: Cmcd, entry: Entry) -> Session:
         sid = cmcd.session_id
@@ -239,7 +241,7 @@ class DashResource(Resource):
         reachable_bps = self._engine.reachable_rungs_bps(entry, refused)
         dynamic = cmsd_dynamic(
             "dashp2p",
-            throughput_bps=self._advice.etp_bps,
+            throughput_bps=self._advice.sustained_bps,
             max_bitrate_bps=self._advice.max_total_bps(reachable_bps),
         )
         set_cmsd(request, dynamic=dynamic)

@@ -18,6 +18,11 @@ KEEP_FACTOR = 1.15
 SMOOTHING = 0.4
 PLENTY_FACTOR = 2.0
 """Of a network that gives so many times the top rung no player thinks too well."""
+DOUBT_S = 60.0
+"""After so much film from the cache with nothing measured, the network is taken to give twice as
+much as it did. Else a player that finds all of its rung in the cache would stay there for ever,
+however good the network has become meanwhile."""
+MOST_DOUBLINGS = 10.0
 PACED_SHARE = 0.5
 """An answer is held back for no more than this share of the time until it is due ..."""
 PACE_FACTOR = 1.4
@@ -37,6 +42,7 @@ class Advice:
     etp_bps: float | None = None
     _cap: int | None = field(default=None)
     _recalled: bool = False
+    _unmeasured_s: float = 0.0
 
     def learn_ladder(self, rates_bps: tuple[int, ...], audio_bps: tuple[int, ...] = ()) -> None:
         """The rungs of the presentation, picture and sound."""
@@ -48,6 +54,22 @@ class Advice:
         """What the network gave an earlier run: it counts until something is measured."""
         self.etp_bps = etp_bps
         self._recalled = True
+
+    def from_cache(self, duration_s: float) -> None:
+        """So much film went to a player and showed nothing of the network."""
+        self._unmeasured_s += duration_s
+
+    @property
+    def sustained_bps(self) -> float | None:
+        """What the network gives, as far as that is known: what `etp` says."""
+        if self.etp_bps is None:
+            return None
+        doubted_bps: float = self.etp_bps * 2.0 ** min(self._unmeasured_s / DOUBT_S, MOST_DOUBLINGS)
+        return max(self.etp_bps, min(doubted_bps, self._plenty_bps))
+
+    @property
+    def _plenty_bps(self) -> float:
+        return PLENTY_FACTOR * (max(self.ladder_bps, default=0) + self.audio_bps)
 
     @property
     def measured_bps(self) -> float | None:
@@ -65,7 +87,9 @@ class Advice:
         if self.etp_bps is None or self._recalled:
             if hurried:
                 self.etp_bps, self._recalled = sample, False
+                self._unmeasured_s = 0.0
         elif hurried or sample > self.etp_bps:
+            self._unmeasured_s = 0.0
             self.etp_bps += SMOOTHING * (sample - self.etp_bps)
 
     def pace_bps(self, size_bytes: int, duration_s: float, slack_s: float) -> float | None:
@@ -73,12 +97,13 @@ class Advice:
 
         As fast as the network would bring it, so that a player that measures sees its network.
         """
-        if self.etp_bps is None or slack_s <= 0 or duration_s <= 0:
+        sustained_bps = self.sustained_bps
+        if sustained_bps is None or slack_s <= 0 or duration_s <= 0:
             return None
-        if self.etp_bps >= PLENTY_FACTOR * (max(self.ladder_bps, default=0) + self.audio_bps):
+        if sustained_bps >= self._plenty_bps:
             return None
         bits = size_bytes * 8
-        return max(self.etp_bps, bits / duration_s * PACE_FACTOR, bits / (slack_s * PACED_SHARE))
+        return max(sustained_bps, bits / duration_s * PACE_FACTOR, bits / (slack_s * PACED_SHARE))
 
     def max_total_bps(self, reachable_bps: tuple[int, ...] | None = None) -> int | None:
         """What `mb` says: the highest rung worth asking for, with its sound; None: no advice."""
@@ -93,12 +118,13 @@ class Advice:
         ladder = self.ladder_bps if reachable_bps is None else tuple(sorted(reachable_bps))
         if not ladder:
             return None
-        if self.etp_bps is None:
+        sustained_bps = self.sustained_bps
+        if sustained_bps is None:
             return None if reachable_bps is None else ladder[-1]
         best = ladder[0]
         for rung in ladder:
             factor = KEEP_FACTOR if self._cap is not None and rung <= self._cap else UP_FACTOR
-            if rung * factor <= self.etp_bps:
+            if rung * factor <= sustained_bps:
                 best = rung
         self._cap = best
         return best

@@ -42,10 +42,12 @@ class PaceTestCase(ProxyTestCase):
 class PaceTests(PaceTestCase):
     def test_what_is_here_comes_as_fast_as_the_network_would_bring_it(self) -> None:
         self.watch_from()
+        network_bps = self.proxy.advice.sustained_bps
+        assert network_bps is not None
         connection = self.ask_third()
         for after_s in (0.5, 1.0, 1.5):
             came = len(self.proxy.watch(connection, 0.5))
-            self.assertLess(abs(came - after_s * 2e6 / 8), 20_000)
+            self.assertLess(abs(came - after_s * network_bps / 8), 20_000)
         self.proxy.watch(connection, 0.6)
         self.assertEqual(Answer.of(connection).body, self.swarm.film.files["chunk_0_3.m4s"])
 
@@ -113,6 +115,18 @@ class PaceTests(PaceTestCase):
         self.proxy.advice.etp_bps = None
         self.ask_third()
         self.assertEqual(len(given), 1)
+
+    def test_after_much_film_from_the_cache_more_is_dared(self) -> None:
+        self.watch_from()
+        dared_bps = self.proxy.advice.sustained_bps
+        assert dared_bps is not None
+        self.assertGreater(dared_bps, 2e6 * 1.05)
+
+    def test_what_was_fetched_ahead_is_no_film_from_the_cache(self) -> None:
+        self.peer.engine.want(self.swarm.film.entry("chunk_0_4.m4s"), self.peer.now + 20.0)
+        self.swarm.advance(5.0)
+        self.proxy.answer("/dash/chunk_0_4.m4s", TOLD, wait_s=3.0)
+        self.assertEqual(self.proxy.advice.sustained_bps, self.proxy.advice.etp_bps)
 
     def test_nothing_is_left_when_the_player_leaves(self) -> None:
         self.watch_from()

@@ -66,6 +66,44 @@ class Recalled(SynchronousTestCase):
         self.assertEqual((self.advice.etp_bps, self.advice.measured_bps), (4e6, None))
 
 
+class Doubted(SynchronousTestCase):
+    """All that players ask for is in the cache, so nothing is measured."""
+
+    def test_a_minute_of_it_doubles_what_the_network_is_taken_to_give(self) -> None:
+        advice = advised(2e6)
+        self.assertEqual(advice.max_bitrate_bps(), 1_000_000)
+        for _ in range(15):
+            advice.from_cache(4.0)
+        assert advice.sustained_bps is not None
+        self.assertLess(abs(advice.sustained_bps - 4e6), 1e5)
+        self.assertEqual(advice.pace_bps(1_500_000, 4.0, 60.0), 1.4 * 3e6)
+        self.assertEqual(advice.pace_bps(500_000, 4.0, 60.0), advice.sustained_bps)
+        advice.from_cache(4.0)
+        self.assertEqual(advice.max_bitrate_bps(), 3_000_000)
+
+    def test_a_measurement_ends_it(self) -> None:
+        for advice in (advised(2e6), Advice(LADDER)):
+            if advice.etp_bps is None:
+                advice.recall(2e6)
+            advice.from_cache(60.0)
+            advice.delivered(1_000_000, 8e6 / 2e6)
+            assert advice.sustained_bps is not None
+            self.assertLess(abs(advice.sustained_bps - 2e6), 1e5)
+
+    def test_it_is_never_taken_for_more_than_plenty_nor_for_less_than_measured(self) -> None:
+        advice = advised(2e6)
+        advice.from_cache(1e9)
+        self.assertEqual(advice.sustained_bps, 10e6)
+        wide = advised(50e6)
+        wide.from_cache(60.0)
+        self.assertEqual(wide.sustained_bps, wide.etp_bps)
+
+    def test_what_was_measured_is_what_is_remembered(self) -> None:
+        advice = advised(2e6)
+        advice.from_cache(60.0)
+        self.assertEqual(advice.measured_bps, advice.etp_bps)
+
+
 class Paced(SynchronousTestCase):
     """How fast a segment of 3 Mbit/s and 4 s goes out that is here already."""
 
