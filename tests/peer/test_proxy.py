@@ -257,6 +257,11 @@ class CmsdTests(ProxyTestCase):
             self.proxy.answer(URL, wait_s=0.1)
         self.assertEqual(self.proxy.advice.etp_bps, before)
 
+    def test_after_much_film_from_the_cache_it_dares_more(self) -> None:
+        self.proxy.advice.etp_bps = 1e6
+        self.proxy.advice.from_cache(60.0)
+        self.assertIn("etp=2000;", self.proxy.answer(URL).headers["cmsd-dynamic"])
+
     def test_files_that_are_no_media_do_not(self) -> None:
         for path in ("dash.mpd", "init_0.m4s"):
             self.assertNotIn("cmsd-dynamic", self.proxy.answer(f"/dash/{path}").headers)
@@ -513,6 +518,9 @@ class BigFilmTests(SwarmTestCase):
         proxy.advice.delivered(1_000_000, 1.0)
         answer = proxy.answer("/dash/chunk_1_1.m4s")
         self.assertIn("etp=8000", answer.headers["cmsd-dynamic"])
+        proxy.advice.learn_ladder((10_000_000,))
+        proxy.answer("/dash/chunk_1_1.m4s")
+        self.assertEqual(proxy.advice.sustained_bps, 8e6, "sound from the cache is no film")
         proxy.stop()
         proxy.site.drain(0.1)
         self.swarm.advance(0.2)
