@@ -250,15 +250,15 @@ MUTANTS = (
     Mutant(
         "number of links of one address",
         "dashp2p/peer/exchange.py",
-        "        return same >= self.links_per_address",
+        "        return same >= most",
         "        return False",
         "tests.peer.test_exchange",
     ),
     Mutant(
         "addresses only, never names",
         "dashp2p/peer/exchange.py",
-        "        ipaddress.ip_address(host)\n        return HostnameEndpoint",
-        "        return HostnameEndpoint",
+        "        if ipaddress.ip_address(host).version == 4:",
+        "        if host[-1].isdigit():",
         "tests.peer.test_exchange",
     ),
     Mutant(
