@@ -51,6 +51,13 @@ class Entry:
             raise IndexError(f"{self.path} has {self.block_count} blocks, there is no {block}")
         return block * self.block_size_bytes
 
+    def run_length(self, first: int, count: int) -> int:
+        """Size in bytes of `count` blocks from `first` on. Raises IndexError outside the file."""
+        start, end = self.block_offset(first), (first + count) * self.block_size_bytes
+        if not 0 < count <= self.block_count - first:
+            raise IndexError(f"{self.path} has no {count} blocks from {first} on")
+        return min(end, self.size_bytes) - start
+
 
 @frozen
 class Representation:

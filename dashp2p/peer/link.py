@@ -60,6 +60,8 @@ from dashp2p.wire.states import State
 log = Logger()
 
 RECEIVE_BYTES = 256 * 1024
+SEND_BYTES = 512 * 1024
+"""A frame of 16 blocks leaves in one turn, with what TLS adds; Twisted's 128 KiB make three."""
 TLS_RECORDS = (0x15, 0x16)
 """The first byte of a TLS alert or handshake (RFC 8446, 5.1); a preface begins with a D."""
 
@@ -159,6 +161,7 @@ class Link(Protocol):
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
         transport.bufferSize = RECEIVE_BYTES
+        transport.SEND_LIMIT = SEND_BYTES
         handle = transport.getHandle()
         if isinstance(handle, socket.socket) and hasattr(socket, "TCP_NOTSENT_LOWAT"):
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LOW_WATER_BYTES)

@@ -128,10 +128,7 @@ class Neighbourhood:
         if link is None or link.is_closed:
             return
         entry = command.entry
-        size = sum(
-            entry.block_length(block)
-            for block in range(command.first, command.first + command.count)
-        )
+        size = entry.run_length(command.first, command.count)
         try:
             data = self._engine.read(entry, entry.block_offset(command.first), size)
             self._send_hashes(link, command.request_id, entry)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from hashlib import sha256
+from typing import NamedTuple
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from dashp2p.content.blocks import HASH_BYTES, BlockHashes
+from dashp2p.content.blocks import HASH_BYTES, BlockHashes, Buffer
 from dashp2p.content.entry import Entry
 from dashp2p.peer.limits import MAX_UNPROVEN_BYTES
 
@@ -15,13 +15,12 @@ Source = bytes | None
 """The neighbour that bytes came from; None: the origin."""
 
 
-@frozen
-class Verdict:
+class Verdict(NamedTuple):
     """A block, where it came from, and whether it is true."""
 
     source: Source
     block: int
-    data: bytes = field(repr=False)
+    data: Buffer
     true: bool
 
 
@@ -31,7 +30,7 @@ class Proof:
 
     entry: Entry
     hashes: BlockHashes | None = None
-    _waiting: list[tuple[Source, int, bytes]] = field(factory=list)
+    _waiting: list[tuple[Source, int, Buffer]] = field(factory=list)
     _waiting_bytes: int = 0
 
     @property
@@ -44,7 +43,7 @@ class Proof:
 
         What cannot be checked yet is kept, and dropped beyond the bound (it is asked for again).
         """
-        pieces = list(self._pieces(first, data))
+        pieces = self._pieces(first, data)
         if self.needs_hashes:
             for block, piece in pieces:
                 if self._waiting_bytes + len(piece) <= self._bound():
@@ -73,36 +72,30 @@ class Proof:
         """The neighbours whose blocks wait for hashes."""
         return {source for source, _, _ in self._waiting if source is not None}
 
-    def waiting_blocks(self) -> dict[int, bytes]:
+    def waiting_blocks(self) -> dict[int, Buffer]:
         """What waits, by block: for a file whose hashes are only in its own bytes (the index)."""
         return {block: data for _, block, data in self._waiting}
 
     def _bound(self) -> int:
         return max(MAX_UNPROVEN_BYTES, self.entry.size_bytes)
 
-    def _pieces(self, first: int, data: bytes) -> Iterator[tuple[int, bytes]]:
-        entry = self.entry
-        if first >= entry.block_count:
+    def _pieces(self, first: int, data: bytes) -> list[tuple[int, Buffer]]:
+        size = self.entry.block_size_bytes
+        count = -(-len(data) // size)
+        if first + count > self.entry.block_count:
             raise ValueError("blocks beyond the end of the segment")
-        if len(data) == entry.block_length(first):
-            yield first, data
-            return
-        offset = 0
-        block = first
-        while offset < len(data):
-            if block >= entry.block_count or offset + entry.block_length(block) > len(data):
-                raise ValueError("a piece that is not whole blocks")
-            yield block, data[offset : offset + entry.block_length(block)]
-            offset += entry.block_length(block)
-            block += 1
+        if count == 0 or len(data) != self.entry.run_length(first, count):
+            raise ValueError("a piece that is not whole blocks")
+        view = memoryview(data)
+        return [(first + at, view[at * size : (at + 1) * size]) for at in range(count)]
 
-    def _judge(self, source: Source, block: int, data: bytes) -> Verdict:
+    def _judge(self, source: Source, block: int, data: Buffer) -> Verdict:
         if self.hashes is not None:
             true = self.hashes.check(block, data)
         else:
             true = sha256(sha256(data).digest()).digest() == self.entry.digest
         return Verdict(source, block, data, true)
 
-    def all_hashes(self, data: bytes) -> bytes:
+    def all_hashes(self, data: Buffer) -> bytes:
         """The hashes, known or (one block) computed from the true bytes."""
         return self.hashes.hashes if self.hashes is not None else sha256(data).digest()

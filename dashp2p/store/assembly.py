@@ -24,8 +24,7 @@ class Assembly:
         self.size_bytes = size_bytes
         self.block_size_bytes = block_size_bytes
         self.have = 0
-        self._data = bytearray(size_bytes)
-        self._whole: bytes | None = None
+        self._data = memoryview(bytearray(size_bytes))
 
     @property
     def complete(self) -> bool:
@@ -72,9 +71,7 @@ class Assembly:
             raise ValueError(f"{length} bytes at {offset} are not within {self.size_bytes}")
         if length > self.readable_bytes(offset):
             raise BlocksMissing(f"{length} bytes at {offset} aren't all here yet")
-        if self._whole is not None:
-            return self._whole[offset : offset + length]
-        return bytes(memoryview(self._data)[offset : offset + length])
+        return bytes(self._data[offset : offset + length])
 
     def read(self, first_block: int, count: int) -> bytes:
         """The bytes of `count` blocks from `first_block` on; errors as for `read_bytes`."""
@@ -84,11 +81,8 @@ class Assembly:
         end = min(start + count * self.block_size_bytes, self.size_bytes)
         return self.read_bytes(start, end - start)
 
-    def whole(self) -> bytes:
-        """The whole segment, once complete. The same object each time, so it is held once."""
-        if self._whole is None:
-            if not self.complete:
-                raise BlocksMissing("the segment isn't complete yet")
-            self._whole = bytes(self._data)
-            self._data = bytearray()
-        return self._whole
+    def whole(self) -> memoryview:
+        """The whole segment, once complete: a view of what is held here, which changes no more."""
+        if not self.complete:
+            raise BlocksMissing("the segment isn't complete yet")
+        return self._data.toreadonly()

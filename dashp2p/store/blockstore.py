@@ -23,7 +23,7 @@ class Save:
     """A segment that waits to be written."""
 
     reservation: Reservation
-    data: bytes = field(repr=False)
+    data: memoryview = field(repr=False)
     hashes: bytes = field(repr=False)
     block_size_bytes: int
     _segments: SegmentStore = field(repr=False)
@@ -49,12 +49,12 @@ class BlockStore:
         assemblies_max_bytes: int = ASSEMBLIES_MAX_BYTES,
     ) -> None:
         self.segments = segments
-        self._memory = MemoryCache(memory_bytes)
-        self._hashes = MemoryCache(HASHES_MAX_BYTES)
+        self._memory: MemoryCache[memoryview] = MemoryCache(memory_bytes)
+        self._hashes: MemoryCache[bytes] = MemoryCache(HASHES_MAX_BYTES)
         self._assemblies: dict[bytes, Assembly] = {}
         self._assemblies_bytes = 0
         self._assemblies_max_bytes = assemblies_max_bytes
-        self._unwritten: dict[bytes, bytes] = {}
+        self._unwritten: dict[bytes, memoryview] = {}
         self._lost: set[bytes] = set()
 
     # Delivery
@@ -150,7 +150,7 @@ class BlockStore:
                 raise ValueError(f"{length} bytes at {offset} are not within {len(data)}")
             if self.segments is not None:
                 self.segments.used(digest)
-            return data[offset : offset + length]
+            return bytes(data[offset : offset + length])
         assembly = self._assemblies.get(digest)
         if assembly is not None:
             return assembly.read_bytes(offset, length)
@@ -175,7 +175,7 @@ class BlockStore:
                 return None
             raise
 
-    def whole(self, digest: bytes) -> bytes | None:
+    def whole(self, digest: bytes) -> memoryview | None:
         """The segment's bytes if they are in memory, without a copy."""
         return self._memory.get(digest) or self._unwritten.get(digest)
 

@@ -50,6 +50,16 @@ class EntryTests(SynchronousTestCase):
             self.assertRaises(IndexError, entry.block_offset, block)
             self.assertRaises(IndexError, entry.block_length, block)
 
+    def test_a_run_is_as_long_as_its_blocks(self) -> None:
+        entry = entry_for(bytes(2500))
+        for first, count, size_bytes in ((0, 1, 1024), (0, 3, 2500), (1, 2, 1476), (2, 1, 452)):
+            self.assertEqual(entry.run_length(first, count), size_bytes)
+
+    def test_a_run_that_is_not_all_within_the_file_has_no_length(self) -> None:
+        entry = entry_for(bytes(2500))
+        for first, count in ((-1, 1), (0, 0), (0, 4), (2, 2), (3, 1), (1, -1)):
+            self.assertRaises(IndexError, entry.run_length, first, count)
+
 
 class HashingTests(SynchronousTestCase):
     def test_a_hash_is_the_sha_256_of_each_block_and_the_digest_that_of_all_hashes(self) -> None:

@@ -62,12 +62,14 @@ class AssemblyTests(SynchronousTestCase):
         self.assertFalse(self.assembly.put(0, bytes(16)))
         self.assertEqual(self.assembly.read(0, 1), self.data[:16])
 
-    def test_once_complete_it_is_one_object(self) -> None:
+    def test_once_complete_it_is_whole_and_changes_no_more(self) -> None:
         self.put(*reversed(range(7)))
         self.assertTrue(self.assembly.complete)
         self.assertEqual(self.assembly.whole(), self.data)
-        self.assertIs(self.assembly.whole(), self.assembly.read_bytes(0, 100))
+        self.assertEqual(self.assembly.read_bytes(0, 100), self.data)
         self.assertEqual(self.assembly.read(6, 1), self.data[96:])
+        with self.assertRaises(TypeError):
+            self.assembly.whole()[0] = 1
 
     def test_sizes_beyond_the_limits_are_refused_before_memory_is_taken(self) -> None:
         for size_bytes, block_size in (
