@@ -64,6 +64,7 @@ class Ablation(enum.Enum):
     IN_ORDER = "in-order"
     NO_CMSD = "no-cmsd"
     NO_PACING = "no-pacing"
+    NO_PREFETCH = "no-prefetch"
 
 
 @frozen

@@ -320,6 +320,22 @@ class Engine:
                 self._discard(incoming)
             self.run()
 
+    def unforesee(self, entry: Entry) -> None:
+        """What was wanted with no listener will not be asked for."""
+        incoming = self.incoming.get(entry.position)
+        if incoming is None or incoming.entry != entry or incoming.listeners:
+            return  # not under way; or of the film that took this one's place
+        self.node.unwant(entry, self.now, waiting=False)
+        if entry.position not in self.node.state.deliveries:
+            self._count_unplayed(incoming)
+            self._discard(incoming)
+        self.run()
+
+    def _count_unplayed(self, incoming: Incoming) -> None:
+        delivery = incoming.delivery
+        if came_bytes := delivery.size_of(delivery.here):
+            self.records.unplayed[incoming.entry.path] = came_bytes
+
     def _discard(self, incoming: Incoming) -> None:
         self.incoming.pop(incoming.entry.position, None)
         self.store.abandon(incoming.entry.digest)
@@ -327,7 +343,10 @@ class Engine:
 
     def _fail(self, incoming: Incoming, why: str) -> None:
         incoming.failed = why
-        self.records.failures += 1
+        if incoming.listeners:
+            self.records.failures += 1
+        else:
+            self._count_unplayed(incoming)
         self.node.stop_delivery(incoming.entry, self.now)
         self._discard(incoming)
         incoming.tell()

@@ -3,17 +3,22 @@
 Who asks for the manifest asks for the beginning of each track next: between the two a player reads
 XML and sets up its buffers, while the network stands still. Most begin at the lowest rung. Should
 this one not, a few hundred kilobytes came in vain, once for the whole crowd.
+
+Later on a player names with each request what it will ask for next (`dashp2p.swarm.ahead`).
 """
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, frozen
 
 from dashp2p.content.entry import Entry, Kind
 from dashp2p.content.index import Index
 from dashp2p.peer.engine import Engine
-from dashp2p.peer.sessions import Sessions
+from dashp2p.peer.sessions import Session, Sessions
 from dashp2p.store.errors import StoreError
+from dashp2p.swarm.advice import Advice
+from dashp2p.swarm.players import Hints
+from dashp2p.web.cmcd import Cmcd
 
 MEDIA_TYPES = ("video", "audio")
 
@@ -36,20 +41,89 @@ def beginnings(index: Index) -> list[Entry]:
     return found
 
 
+def named_next(index: Index, cmcd: Cmcd, root: str, path: str) -> Entry | None:
+    """The file of this presentation that a request for `path` below `root` named as next.
+
+    `root` begins and ends with a slash. None where nothing was named, or something else: another
+    place, a file that is not in the index, a part of one (`nrr`).
+    """
+    found = cmcd.next_path(root + path)
+    if found is None or not found.startswith(root) or cmcd.next_range is not None:
+        return None
+    return index.by_path(found[len(root) :])
+
+
+@frozen
+class Given:
+    """A player's request for a media segment, as far as it tells what comes next."""
+
+    session: Session
+    entry: Entry
+    media_type: str
+    deadline_s: float
+    hints: Hints
+    named: Entry | None
+
+
 @define(eq=False)
 class Foresight:
     """Wants what players will want."""
 
     engine: Engine
     sessions: Sessions
+    advice: Advice
 
     def manifest_asked(self, index: Index, now: float) -> None:
         """A player is about to get the manifest. While another plays, it may be that one, once
         more."""
-        if self.sessions.active(now):
+        if not self.sessions.policy.prefetch or self.sessions.active(now):
             return
         for entry in beginnings(index):
             try:
                 self.engine.want(entry, now + self.sessions.policy.start_grace_s)
             except StoreError:
                 return  # no memory to spare: the player will be told when it asks
+
+    def asked(self, session: Session, entry: Entry, media_type: str, deadline_s: float) -> None:
+        """A player asks for a media segment: what was foreseen instead is not fetched on."""
+        in_vain = session.ahead.asked(entry, media_type, deadline_s)
+        if in_vain is not None and not self._is_awaited(in_vain):
+            self.engine.unforesee(in_vain)
+
+    def segment_here(self, given: Given, now: float) -> None:
+        """What a player asked for is whole and here. Begin with what it named as next."""
+        ahead, named = given.session.ahead, given.named
+        if named is None or self.engine.kind_of(named) != given.media_type:
+            return
+        deadline_s = ahead.deadline_of(
+            named, given.entry, given.media_type, given.deadline_s, given.hints
+        )
+        if deadline_s is None or not ahead.may_begin(given.deadline_s, deadline_s, now):
+            return
+        if not self._is_settled(named, given.media_type):
+            return
+        records = self.engine.records
+        if self._in_vain_bytes(now) > self.sessions.policy.waste_share * records.delivered_bytes:
+            return
+        try:
+            self.engine.want(named, deadline_s)
+        except StoreError:
+            return  # no memory to spare: the player will be told when it asks
+        ahead.foreseen[given.media_type] = named
+
+    def _is_settled(self, named: Entry, media_type: str) -> bool:
+        """Whether the player is likely to ask for it, and there is room for it."""
+        if not self.advice.has_room(self.engine.node.state.uplink_bps):
+            return False
+        return media_type != "video" or self.advice.is_top(self.engine.bitrate_of(named) or 0)
+
+    def _is_awaited(self, entry: Entry) -> bool:
+        return any(entry in session.ahead.awaited for session in self.sessions)
+
+    def _in_vain_bytes(self, now: float) -> int:
+        """Of what came unasked: all but what a player is about to ask for."""
+        awaited = {
+            entry.path for session in self.sessions.active(now) for entry in session.ahead.awaited
+        }
+        unplayed = self.engine.records.unplayed
+        return sum(size for path, size in unplayed.items() if path not in awaited)

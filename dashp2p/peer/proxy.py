@@ -16,7 +16,7 @@ from dashp2p.content.entry import Entry, Kind
 from dashp2p.content.index import path_is_safe
 from dashp2p.peer.body import DeliveryFailed, SegmentBody
 from dashp2p.peer.engine import Engine
-from dashp2p.peer.foresight import Foresight
+from dashp2p.peer.foresight import Foresight, Given, named_next
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.limits import INDEX_WAIT_S, MAX_PATH_CHARS
 from dashp2p.peer.origin_client import OriginClient
@@ -63,7 +63,7 @@ class DashResource(Resource):
         self._cors = cors
         self._clock = clock
         self._unsigned = unsigned
-        self._foresight = Foresight(engine, sessions)
+        self._foresight = Foresight(engine, sessions, advice)
         engine.completed.append(self._completed)
 
     def render(self, request: Request) -> bytes | int:
@@ -147,12 +147,15 @@ class DashResource(Resource):
             request.finish()
             return
         deadline_s = self._deadline(session, entry, kind, cmcd)
+        given = self._given(request, session, entry, kind, cmcd, deadline_s)
         body = SegmentBody(request, self._engine, entry, selection.first, selection.size_bytes)
         pace_bps = self._pace_bps(session, entry, kind, cmcd, deadline_s)
         try:
             with self._engine.together():
                 was_here = body.start(deadline_s, pace_bps)
                 self._foresee(entry)
+                if was_here and given is not None:
+                    self._foresight.segment_here(given, self._clock.seconds())
             whole = await body.done
         except (DeliveryFailed, StoreError) as error:
             self._unavailable(request, entry, str(error))
@@ -164,9 +167,13 @@ class DashResource(Resource):
             session.player.delivered(entry, kind, now)
         elif session is not None:
             session.player.closed(now)
+        if session is not None:
+            session.ahead.answered(entry)
         if not whole:
             return
         request.finish()
+        if given is not None and not was_here and self._engine.is_here(entry):
+            self._foresight.segment_here(given, now)
 
     def _foresee(self, entry: Entry) -> None:
         index = self._presentation.index
@@ -212,8 +219,26 @@ class DashResource(Resource):
         now = self._clock.seconds()
         if session is None:
             return now + self._sessions.policy.start_grace_s
-        hints = Hints(cmcd.deadline_s, cmcd.buffer_s, cmcd.startup, cmcd.starved)
-        return session.player.requested(entry, kind, now, hints if cmcd.present else None)
+        hints = _hints(cmcd) if cmcd.present else None
+        deadline_s = session.player.requested(entry, kind, now, hints)
+        self._foresight.asked(session, entry, kind, deadline_s)
+        return deadline_s
+
+    def _given(
+        self,
+        request: Request,
+        session: Session | None,
+        entry: Entry,
+        kind: str,
+        cmcd: Cmcd,
+        deadline_s: float,
+    ) -> Given | None:
+        index = self._presentation.index
+        if session is None or index is None:
+            return None
+        root = unquote(b"/".join([b"", *(request.prepath or []), b""]).decode("latin-1"))
+        named = named_next(index, cmcd, root, entry.path)
+        return Given(session, entry, kind, deadline_s, _hints(cmcd), named)
 
     def _pace_bps(
         self, session: Session | None, entry: Entry, kind: str, cmcd: Cmcd, deadline_s: float
@@ -245,6 +270,10 @@ class DashResource(Resource):
             max_bitrate_bps=self._advice.max_total_bps(reachable_bps),
         )
         set_cmsd(request, dynamic=dynamic)
+
+
+def _hints(cmcd: Cmcd) -> Hints:
+    return Hints(cmcd.deadline_s, cmcd.buffer_s, cmcd.startup, cmcd.starved)
 
 
 def _cancel(work: Deferred[None]) -> None:

@@ -15,6 +15,7 @@ from attrs import define, field
 
 from dashp2p.peer.limits import MAX_SESSIONS, MAX_TEXT_CHARS
 from dashp2p.peer.viewing import Viewing
+from dashp2p.swarm.ahead import Ahead
 from dashp2p.swarm.players import Player
 from dashp2p.swarm.policy import Policy
 from dashp2p.web.cmcd import Cmcd
@@ -51,6 +52,7 @@ class Session:
 
     sid: str
     player: Player
+    ahead: Ahead
     last_seen: float = 0.0
     buffer_s: float | None = None
     bitrate_bps: int | None = None
@@ -138,7 +140,7 @@ class Sessions:
         if session is None:
             while len(self._sessions) >= MAX_SESSIONS:
                 self._sessions.popitem(last=False)
-            session = self._sessions[sid] = Session(sid, Player(self.policy))
+            session = self._sessions[sid] = Session(sid, Player(self.policy), Ahead(self.policy))
             session.first_request_at = self._asked_at.pop(sid, None)
         self._sessions.move_to_end(sid)
         session.last_seen = now

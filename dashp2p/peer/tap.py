@@ -186,7 +186,7 @@ class Options(DaemonOptions):
         Option(
             "ablate",
             "For experiments: mechanisms to do without, separated by commas: no-lease, "
-            "store-and-forward, no-hedge, in-order, no-cmsd, no-pacing.",
+            "store-and-forward, no-hedge, in-order, no-cmsd, no-pacing, no-prefetch.",
             text,
             default="",
             example="no-lease",

@@ -18,6 +18,10 @@ KEEP_FACTOR = 1.15
 SMOOTHING = 0.4
 PLENTY_FACTOR = 2.0
 """Of a network that gives so many times the top rung no player thinks too well."""
+ROOM_FACTOR = 1.5
+"""A network that gives so many times the top rung has room for what nobody waits for ..."""
+THIN_FACTOR = 2.0
+"""... unless uplinks are below so many times that rung: then all of them are needed."""
 DOUBT_S = 60.0
 """After so much film from the cache with nothing measured, the network is taken to give twice as
 much as it did. Else a player that finds all of its rung in the cache would stay there for ever,
@@ -91,6 +95,19 @@ class Advice:
         elif hurried or sample > self.etp_bps:
             self._unmeasured_s = 0.0
             self.etp_bps += SMOOTHING * (sample - self.etp_bps)
+
+    def has_room(self, uplink_bps: float | None) -> bool:
+        """Whether the network gives more than the best that a player can ask for, as measured, and
+        our uplink (None: unlimited) is no thin one: what is not urgent is then not in the way of
+        what is, here and at neighbours."""
+        top_bps = max(self.ladder_bps, default=0) + self.audio_bps
+        if uplink_bps is not None and uplink_bps < THIN_FACTOR * top_bps:
+            return False
+        return self.measured_bps is not None and self.measured_bps >= ROOM_FACTOR * top_bps
+
+    def is_top(self, rate_bps: float) -> bool:
+        """Whether there is no rung above one of that rate."""
+        return rate_bps >= max(self.ladder_bps, default=0)
 
     def pace_bps(self, size_bytes: int, duration_s: float, slack_s: float) -> float | None:
         """How fast a segment that is here goes to a player that has so much time; None: at once.

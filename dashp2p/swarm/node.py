@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from attrs import define, field
 
 from dashp2p.content.entry import Entry
-from dashp2p.swarm.commands import Command, Drop, Refuse, SuspectOrigin
+from dashp2p.swarm.commands import Abandoned, Command, Drop, Refuse, SuspectOrigin
 from dashp2p.swarm.delivery import NO_DISTANCE, Delivery
 from dashp2p.swarm.leading import Grant, Leading
 from dashp2p.swarm.neighbour import Coming, Neighbour
@@ -108,6 +108,7 @@ class Node:
             self._pursue(delivery, now)
             self.leading.report(delivery, now)
             self.leading.abandon_unreachable(delivery, now)
+            self._give_up_unasked(delivery, now)
         if self.uplink.wake_at is not None and now >= self.uplink.wake_at:
             self.uplink.pump(now)
 
@@ -143,19 +144,27 @@ class Node:
         self._touch(delivery)
         return delivery
 
-    def unwant(self, entry: Entry, now: float) -> None:
-        """A player gave up. Finish if others wait or more than half is here (design D6)."""
+    def unwant(self, entry: Entry, now: float, waiting: bool = True) -> None:
+        """A player gave up, or (not waiting) will not ask for what was fetched ahead. Finish if
+        others wait or more than half is here (design D6)."""
         delivery = self.state.deliveries.get(entry.position)
         if delivery is None:
             return
-        delivery.waiters = max(0, delivery.waiters - 1)
-        if delivery.waiters or self.uplink.wanted(entry.position):
-            return
-        if delivery.here.bit_count() * 2 > entry.block_count:
-            return
-        self._end(delivery, now)
-        self.news.given_up(delivery)
-        self.uplink.withdraw(entry.position, delivery.full)
+        if waiting:
+            delivery.waiters = max(0, delivery.waiters - 1)
+        if not self._is_worth_its_end(delivery):
+            self.stop_delivery(entry, now)
+
+    def _is_worth_its_end(self, delivery: Delivery) -> bool:
+        if delivery.waiters or self.uplink.wanted(delivery.entry.position):
+            return True
+        return delivery.here.bit_count() * 2 > delivery.entry.block_count
+
+    def _give_up_unasked(self, delivery: Delivery, now: float) -> None:
+        """Where the player that it was fetched for has left without a word, or paused for good."""
+        overdue = now - delivery.deadline_s > self.policy.unasked_s
+        if overdue and not self._is_worth_its_end(delivery):
+            self.state.out.append(Abandoned(delivery.entry, "nobody has asked for it"))
 
     def stop_delivery(self, entry: Entry, now: float) -> None:
         """End a delivery that cannot succeed, whoever waits."""

@@ -16,6 +16,7 @@ ABLATIONS: Final = (
     "in-order",
     "no-cmsd",
     "no-pacing",
+    "no-prefetch",
 )
 
 
@@ -74,6 +75,13 @@ class Policy:
     """What is left to spare when the last way out, the origin, is taken."""
     urgent_s: float = 1.5
     """With less slack than this, blocks are asked for in order and bypass the upload slots."""
+    prefetch_within_s: float = 20.0
+    """What a player names as next is begun if it is due so soon. Whoever has more in its buffer
+    leaves time enough when it asks."""
+    waste_share: float = 0.03
+    """No more is begun unasked while so much of what players were given came for nothing."""
+    unasked_s: float = 4.0
+    """What nobody waits for is given up so long after its deadline, if less than half is here."""
     rescue_refill_s: float = 4.0
     """One unleased fetch from the origin is earned each so many seconds."""
     rescue_burst: int = 4
@@ -106,6 +114,7 @@ class Policy:
     spreading: bool = True
     advice: bool = True
     pacing: bool = True
+    prefetch: bool = True
 
     @classmethod
     def without(cls, ablations: frozenset[str]) -> Policy:
@@ -122,4 +131,5 @@ class Policy:
             spreading="in-order" not in ablations,
             advice="no-cmsd" not in ablations,
             pacing="no-pacing" not in ablations,
+            prefetch="no-prefetch" not in ablations,
         )

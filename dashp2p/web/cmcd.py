@@ -27,6 +27,7 @@ from dashp2p.web.limits import (
     MAX_CMCD_KEYS,
     MAX_OBJECT_NAME_CHARS,
     MAX_PLAYBACK_RATE,
+    MAX_RANGE_CHARS,
     MAX_S,
     MAX_SESSION_ID_CHARS,
 )
@@ -125,8 +126,8 @@ def parse_cmcd(texts: Iterable[str]) -> Cmcd:
     members: dict[str, object] = {}
     for text in texts:
         members.update(dictionary(text[:MAX_CMCD_CHARS]))
+    range_text = _range_of_next(members)
     said = choose(members, (str(members.get("ot")),))
-    range_text = string_of(said, "nrr", 40)
     object_type = said.get("ot")
     return Cmcd(
         buffer_s=seconds_of(said, "bl"),
@@ -158,6 +159,14 @@ def dictionary(text: str) -> dict[str, object]:
         for piece in _pieces(text):
             members.update(_parsed(piece) or {})
     return dict(list(members.items())[:MAX_CMCD_KEYS])
+
+
+def _range_of_next(members: Mapping[str, object]) -> str | None:
+    """`nrr`; of version 2 the parameter `r` of the first that `nor` lists."""
+    listed = members.get("nor")
+    if isinstance(listed, list) and listed and isinstance(listed[0], tuple):
+        return string_of(listed[0][1], "r", MAX_RANGE_CHARS)
+    return string_of(dict(members), "nrr", MAX_RANGE_CHARS)
 
 
 def _parsed(text: str) -> dict[str, object] | None:

@@ -46,6 +46,8 @@ MAX_CMCD_KEYS = 64
 MAX_CMCD_EVENTS = 64
 """Reports that are read of one post."""
 MAX_OBJECT_NAME_CHARS = 1024
+MAX_RANGE_CHARS = 40
+"""Of the byte range that a player says it will ask for next."""
 MAX_SESSION_ID_CHARS = 64
 MAX_READY_REASONS = 16
 MAX_S = 86400.0

@@ -32,6 +32,10 @@ def simulate(settings: Settings) -> tuple[Simulation, SimFigures]:
     return sim, figures(sim)
 
 
+def begun_ahead(sim: Simulation) -> int:
+    return sum(seat.proxy.foresight.begun for seat in sim.seats if seat.proxy is not None)
+
+
 class CrowdTests(SynchronousTestCase):
     def see(self, settings: Settings, copies: float = 2.0) -> tuple[Simulation, SimFigures]:
         """Simulate; everybody who stays sees the film to its end, and it costs so many copies."""
@@ -69,6 +73,16 @@ class CrowdTests(SynchronousTestCase):
 
     def test_the_origin_comes_back(self) -> None:
         self.see(evolve(QUICK, seed=8, origin_down_s=(2.0, 4.0)), copies=3.0)
+
+    def test_what_players_name_as_next_comes_before_they_ask(self) -> None:
+        crowd = evolve(CROWD, peers=4, spacing_s=0.5, film_s=24.0)
+        telling = evolve(QUICK, seed=11, scenario=crowd, tells=True, buffer_s=5.0)
+        sim, found = self.see(telling, copies=1.1)
+        self.assertGreater(begun_ahead(sim), 4)
+        assert found.waste_share is not None
+        self.assertLess(found.waste_share, 0.03)
+        without = evolve(telling, policy=Policy.without(frozenset({"no-prefetch"})))
+        self.assertEqual(begun_ahead(self.see(without)[0]), 0)
 
     def test_liars_are_banned_and_nobody_plays_a_false_block(self) -> None:
         crowd = evolve(CROWD, liars=(Lie.FALSE, Lie.FALSE))

@@ -32,8 +32,10 @@ WHOLE = -1
 
 
 class SwarmTestCase(SynchronousTestCase):
+    film = FILM
+
     def setUp(self) -> None:
-        self.swarm = MemorySwarm(FILM)
+        self.swarm = MemorySwarm(self.film)
         self.origin = self.swarm.origin
 
     def tearDown(self) -> None:

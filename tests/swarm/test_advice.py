@@ -175,3 +175,29 @@ class Rung(SynchronousTestCase):
 
     def test_only_rungs_that_can_be_had(self) -> None:
         self.assertEqual(advised(20e6).max_bitrate_bps((500_000, 1_000_000)), 1_000_000)
+
+
+class RoomTests(SynchronousTestCase):
+    """Whether there is room for what nobody waits for yet."""
+
+    def test_where_the_network_gives_half_more_than_the_top_rung(self) -> None:
+        self.assertTrue(advised(7.6e6).has_room(None))
+        self.assertFalse(advised(7.4e6).has_room(None))
+
+    def test_the_sound_counts_too(self) -> None:
+        advice = advised(7.6e6)
+        advice.learn_ladder(LADDER, (128_000,))
+        self.assertFalse(advice.has_room(None))
+
+    def test_not_where_uplinks_are_thin(self) -> None:
+        self.assertTrue(advised(2e7).has_room(10e6))
+        self.assertFalse(advised(2e7).has_room(9.9e6))
+
+    def test_not_before_anything_is_measured(self) -> None:
+        advice = Advice(LADDER)
+        self.assertFalse(advice.has_room(None))
+        advice.recall(2e7)
+        self.assertFalse(advice.has_room(None))
+
+    def test_above_the_top_rung_there_is_none(self) -> None:
+        self.assertEqual({rung for rung in LADDER if Advice(LADDER).is_top(rung)}, {5_000_000})

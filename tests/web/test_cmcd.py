@@ -97,6 +97,12 @@ class CmcdTests(SynchronousTestCase):
         told = said('bl=(3900;v 100),nor=("a.m4s" "b.m4s"),br=()')
         self.assertEqual(told, Cmcd(buffer_s=3.9, next_object="a.m4s"))
 
+    def test_the_range_of_the_next_object_is_a_parameter_in_version_two(self) -> None:
+        told = said('nor=("a.m4s";r="0-99" "b.m4s")')
+        self.assertEqual((told.next_object, told.next_range), ("a.m4s", (0, 99)))
+        for text in ('nor=("a.m4s" "b.m4s";r="0-99")', 'nor=("a.m4s";r=5)'):
+            self.assertIsNone(said(text).next_range, text)
+
     def test_what_is_endless_is_cut(self) -> None:
         self.assertEqual(said(" " * 5000 + "bl=1"), NOTHING)
         self.assertEqual(said("bl=3900," + 'nor="' + "x" * 100_000), Cmcd(buffer_s=3.9))

@@ -28,6 +28,7 @@ _WITHOUT = {
     Ablation.IN_ORDER.value: "asking in order only",
     Ablation.NO_CMSD.value: "without CMSD",
     Ablation.NO_PACING.value: "without a pace for what is cached",
+    Ablation.NO_PREFETCH.value: "fetching nothing ahead",
 }
 
 

@@ -44,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
     add("--ablate", action="append", default=[], choices=[a.value for a in Ablation])
     add("--liars", help="peers that lie, beside the crowd: empty,silent,false,squat")
     add("--origin-down", type=float, nargs=2, metavar=("FROM", "TO"), help="the origin is away")
+    add("--cmcd", action="store_true", help="players tell their buffer and what they ask for next")
+    add("--buffer", type=float, metavar="S", help="what players keep, instead of the row's")
     add("--cold", action="store_true", help="daemons start with their players")
     add("--eager-hashes", action="store_true", help="answer with hashes before the first block")
     add("--no-peers", action="store_true", help="everybody straight from the origin")
@@ -93,6 +95,8 @@ def settings_of(
         ramp_s=options.ramp,
         origin_down_s=None if options.origin_down is None else tuple(options.origin_down),
         eager_hashes=options.eager_hashes,
+        tells=options.cmcd,
+        buffer_s=options.buffer,
         quantum_bytes=options.quantum or options.block_size,
     )
 

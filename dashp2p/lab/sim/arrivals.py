@@ -66,6 +66,8 @@ class Arrivals:
             self._book(incoming)
             listeners, incoming.listeners = incoming.listeners, []
             self.peer.completed(entry)
+            for watcher in self.peer.watchers:
+                watcher(entry)
             for listener in listeners:
                 listener(True)
 

@@ -68,6 +68,8 @@ class Peer:
     """Bit p for each whole, verified segment."""
     incoming: dict[int, Incoming] = field(factory=dict)
     completed: Callable[[Entry], None] = field(default=lambda entry: None)
+    watchers: list[Callable[[Entry], None]] = field(factory=list)
+    """Called too when a file is whole."""
     on_fetch: Callable[[Peer, Entry, int, str], None] | None = None
     """Called before these blocks are fetched from the origin for that reason."""
     after_step: Callable[[Peer], None] | None = None
@@ -191,6 +193,17 @@ class Peer:
         incoming.listeners.remove(listener)
         self.node.unwant(entry, self.clock.now)
         if entry.position not in self.node.state.deliveries:
+            self._discard(incoming)
+        self.run()
+
+    def unforesee(self, entry: Entry) -> None:
+        """What was wanted with no listener will not be asked for."""
+        incoming = self.incoming.get(entry.position)
+        if incoming is None or incoming.listeners:
+            return
+        self.node.unwant(entry, self.clock.now, waiting=False)
+        if entry.position not in self.node.state.deliveries:
+            self.tally.unplayed[entry.position] = incoming.delivery.size_of(incoming.verified)
             self._discard(incoming)
         self.run()
 

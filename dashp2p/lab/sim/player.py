@@ -1,11 +1,11 @@
-"""A viewer without CMCD: the lab's own rule for rungs and its playback, on simulated time."""
+"""A viewer: the lab's own rule for rungs and its playback, on simulated time. It heeds no CMSD."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from dashp2p.content.entry import Entry, Representation
 from dashp2p.lab.abr import ThroughputAbr
@@ -17,10 +17,22 @@ RETRY_S = 1.0
 TRACKS = ("video", "audio")
 
 
+@frozen
+class Told:
+    """What CMCD says with a request for media."""
+
+    buffer_s: float
+    startup: bool
+    following: Entry | None
+    """`nor`: the next segment of the same rung."""
+
+
 class Proxy(Protocol):
     """The peer that the player asks, or the origin itself."""
 
-    def request(self, entry: Entry, ended: Callable[[bool], None]) -> None:
+    def request(
+        self, entry: Entry, ended: Callable[[bool], None], told: Told | None = None
+    ) -> None:
         """`ended` is told whether the file came whole."""
 
 
@@ -32,6 +44,8 @@ class Player:
     film: Film
     proxy: Proxy
     buffer_s: float = 12.0
+    tells: bool = False
+    """With CMCD."""
     failures: int = 0
     delivered: dict[str, int] = field(factory=dict)
     """Files that came whole, and their sizes in bytes."""
@@ -116,7 +130,7 @@ class Player:
 
     # --- downloading ------------------------------------------------------------------------
 
-    def _get(self, entry: Entry, then: Callable[[float], None]) -> None:
+    def _get(self, entry: Entry, then: Callable[[float], None], told: Told | None = None) -> None:
         if self._stopped_at is not None:
             return
         asked_at = self.clock.now
@@ -129,9 +143,9 @@ class Player:
                 then(self.clock.now - asked_at)
                 return
             self.failures += 1
-            self.clock.call_later(RETRY_S, lambda: self._get(entry, then))
+            self.clock.call_later(RETRY_S, lambda: self._get(entry, then, told))
 
-        self.proxy.request(entry, ended)
+        self.proxy.request(entry, ended, told)
 
     def _next(self, track: str) -> None:
         playback = self.playback
@@ -164,7 +178,13 @@ class Player:
             self._look()
             self._next(track)
 
-        self._get(entry, came)
+        self._get(entry, came, self._told(track, rung, entry) if self.tells else None)
+
+    def _told(self, track: str, rung: Representation, entry: Entry) -> Told:
+        assert self.playback is not None
+        number = entry.number or 0
+        buffer_s = self.playback.buffer_s(track, self.clock.now)
+        return Told(buffer_s, number == 0 or buffer_s <= 0, self.film.media(rung, number + 1))
 
     def _choose(self, track: str) -> Representation:
         if track == "audio":

@@ -57,6 +57,10 @@ class Settings:
     origin_down_s: tuple[float, float] | None = None
     """The origin answers nobody between these times after the first viewer came."""
     eager_hashes: bool = False
+    tells: bool = False
+    """Players send CMCD."""
+    buffer_s: float | None = None
+    """What they keep, instead of the scenario's."""
     upload_rate: float | None = 1.0
     """What peers are given as --upload-rate, as a share of their uplink; None for nothing."""
     grace_s: float = 30.0
@@ -224,15 +228,19 @@ class Simulation:
     def _start_player(self, seat: Seat) -> None:
         if seat.left or seat.proxy is None:
             return
-        buffer_s = self.settings.scenario.buffer_s
-        seat.player = Player(self.clock, self.film, seat.proxy, buffer_s)
+        tells = self.settings.tells
+        seat.player = Player(self.clock, self.film, seat.proxy, self._buffer_s, tells)
         seat.player.start()
 
     def _start_direct(self, seat: Seat) -> None:
         http = HttpClient(self.path, self.wiring, seat.host, self.origin)
-        buffer_s = self.settings.scenario.buffer_s
-        seat.player = Player(self.clock, self.film, DirectProxy(http), buffer_s)
+        seat.player = Player(self.clock, self.film, DirectProxy(http), self._buffer_s)
         seat.player.start()
+
+    @property
+    def _buffer_s(self) -> float:
+        given_s = self.settings.buffer_s
+        return self.settings.scenario.buffer_s if given_s is None else given_s
 
     # --- what befalls them ------------------------------------------------------------------
 
