@@ -147,9 +147,10 @@ class _Expecting:
     def _is_expected(
         self, connection: SSL.Connection, certificate: X509, error: int, depth: int, good: int
     ) -> bool:
-        if not _certificate_counts(connection, certificate, error, depth, good):
+        try:
+            return peer_id_of(key_in(certificate)) == self._peer_id
+        except NotProven:
             return False
-        return peer_id_of(key_in(certificate)) == self._peer_id
 
 
 @implementer(IHandshakeListener)

@@ -135,9 +135,8 @@ class Leading:
         """
         if not delivery.came_at or not self.sourcing.is_urgent(delivery, now):
             return False
-        policy = self.state.policy
-        quiet = now - delivery.came_at >= policy.gap_s
-        return quiet and now - delivery.wanted_at >= policy.stale_s / 2
+        quiet = now - delivery.came_at >= self.state.gap_s
+        return quiet and now - delivery.wanted_at >= self.state.policy.stale_s / 2
 
     def _hedge(self, delivery: Delivery, wanted: int, now: float) -> None:
         if not self.state.policy.hedging or now < delivery.hedge_again_at:

@@ -44,8 +44,6 @@ class Node:
     slept_s: float = 0.0
     """How long it stood still in all, with deliveries under way."""
     _awake_at: float | None = None
-    _lag_s: float = 0.0
-    """How late ticks come lately."""
     state: State = field(init=False)
     sourcing: Sourcing = field(init=False)
     uplink: Uplink = field(init=False)
@@ -119,7 +117,7 @@ class Node:
         if not self.state.deliveries:
             return
         if gap_s < self.policy.asleep_s:
-            self._lag_s += LAG_WEIGHT * (max(0.0, gap_s) - self._lag_s)
+            self.state.lag_s += LAG_WEIGHT * (max(0.0, gap_s) - self.state.lag_s)
             return
         self.slept_s += gap_s
         for delivery in self.state.deliveries.values():
@@ -502,7 +500,7 @@ class Node:
 
     def _fill_gap(self, delivery: Delivery, now: float) -> None:
         """In a hurry, ask of others that have it what does not come, though nobody is to blame."""
-        if not delivery.came_at or now - delivery.came_at < self.policy.gap_s:
+        if not delivery.came_at or now - delivery.came_at < self.state.gap_s:
             return
         if not self.sourcing.is_urgent(delivery, now):
             return
@@ -538,7 +536,7 @@ class Node:
         if neighbour.reliable or not self.sourcing.is_urgent(delivery, now):
             return False
         # A crowd that starts on a busy machine is slow all over, and we ourselves show it.
-        usual_s = self.policy.late_factor * (neighbour.rtt_s + self._lag_s)
+        usual_s = self.policy.late_factor * (neighbour.rtt_s + self.state.lag_s)
         quiet_s = now - delivery.heard_at.get(neighbour.peer_id, now)
         return quiet_s >= max(self.policy.late_untried_s, usual_s)
 

@@ -31,6 +31,8 @@ class State:
     tracker_away: bool = False
     origin_away_since: float | None = None
     """Since when the origin does not answer; None while it does, as far as we know."""
+    lag_s: float = 0.0
+    """How late our own ticks come lately: on a busy machine others' words come as late."""
     origin_rate_bps: float = 8_000_000.0
     origin_rtt_s: float = 0.1
     shuns: Callable[[bytes], bool] = lambda peer_id: False
@@ -38,6 +40,11 @@ class State:
     origin_gives_parts: Callable[[], bool] = lambda: True
     """Whether a part of a file costs the origin that part, and not all up to its end."""
     out: list[Command] = field(factory=list)
+
+    @property
+    def gap_s(self) -> float:
+        """In a hurry, with no block for so long: what others have too is no longer waited for."""
+        return self.policy.gap_s + self.policy.late_factor * self.lag_s
 
     @property
     def whole_nearby(self) -> int:

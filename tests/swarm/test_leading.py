@@ -215,6 +215,22 @@ class Leases(SynchronousTestCase):
             wants = [want for call in bench.take(CallTracker) for want in call.wants]
             self.assertEqual([want.missing for want in wants if want.hedge], hedges)
 
+    def test_on_a_busy_machine_nothing_is_hedged_for_a_short_silence(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("a", whole=0)
+        bench.want(slack_s=1.2)
+        bench.getting("leader", blocks=0b11)
+        bench.getting("a", blocks=full(10) & ~0b11)
+        for _ in range(3):  # our own ticks come 0.1 s late
+            bench.now += bench.node.policy.tick_s + 0.1
+            bench.node.tick(bench.now)
+        bench.arrive("a", full(10) & ~0b11)
+        bench.quiet()
+        bench.later(0.1)
+        wants = [want for call in bench.take(CallTracker) for want in call.wants]
+        self.assertEqual([want for want in wants if want.hedge], [])
+
     def test_no_lease_is_asked_for_what_a_neighbour_has(self) -> None:
         bench = Bench()
         bench.join("a", whole=0b10)

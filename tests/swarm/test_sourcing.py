@@ -362,6 +362,23 @@ class Losing(SynchronousTestCase):
             bench.later(0.1)
             self.assertEqual([ask.peer_id for ask in bench.take(Ask)], asked)
 
+    def test_on_a_busy_machine_a_short_silence_is_no_gap(self) -> None:
+        for late_s, asked in ((0.0, [peer("b")]), (0.1, [])):
+            bench = Bench()
+            bench.join("leader")
+            bench.join("b")
+            bench.want(slack_s=1.2)
+            bench.getting("leader", blocks=0b11)
+            bench.getting("b", blocks=full(10) & ~0b11)
+            for _ in range(3):
+                bench.now += bench.node.policy.tick_s + late_s
+                bench.node.tick(bench.now)
+            bench.arrive("b", full(10) & ~0b11)
+            bench.quiet()
+            bench.got("b", 0b11)
+            bench.later(0.1)
+            self.assertEqual([ask.peer_id for ask in bench.take(Ask)], asked)
+
     def test_a_silent_holder_is_left_for_another(self) -> None:
         bench = Bench(entry(blocks=2))
         bench.join("a", whole=0b10)
