@@ -7,6 +7,7 @@ from attrs import define, field
 from dashp2p.swarm.commands import Tell
 from dashp2p.swarm.delivery import NO_DISTANCE, Delivery
 from dashp2p.swarm.neighbour import Neighbour
+from dashp2p.swarm.sourcing import tie_break
 from dashp2p.swarm.state import State
 from dashp2p.swarm.uplink import Uplink
 from dashp2p.wire.blockset import WHOLE
@@ -53,8 +54,24 @@ class News:
         delivery.distance = distance
         delivery.announced = blocks
         sent = WHOLE if blocks == delivery.full else blocks
-        news = Fetching(delivery.entry.position, delivery.epoch, distance, sent)
-        self._tell_lacking(delivery.entry.position, Getting((news,)))
+        segment = delivery.entry.position
+        frame = Getting((Fetching(segment, delivery.epoch, distance, sent),))
+        for peer_id in self._hearers(segment, distance):
+            self._tell(peer_id, frame)
+
+    def _hearers(self, segment: int, distance: int) -> list[bytes]:
+        """Who lacks the segment; of many, where we bring it not from the origin ourselves, always
+        the same few: they have it from us, and tell others in their turn."""
+        lacking = [
+            peer_id
+            for peer_id, neighbour in self.state.neighbours.items()
+            if not neighbour.has_whole(segment)
+        ]
+        most = self.state.policy.promise_fanout
+        if distance == 0 or self.state.tracker_away or len(lacking) <= most:
+            return lacking  # without a tracker all who want it elect one who fetches
+        own = self.state.peer_id
+        return sorted(lacking, key=lambda other: tie_break(own, other, segment))[:most]
 
     def arrived(self, delivery: Delivery, blocks: int, rare: bool, now: float) -> None:
         """Blocks came; `rare` ones, which few others can have, are announced soon."""

@@ -30,6 +30,8 @@ class Policy:
     """How long blocks that arrived are gathered before neighbours are told of them."""
     news_fanout: int = 8
     """So many neighbours hear of blocks at a time; they have it from each other as from us."""
+    promise_fanout: int = 16
+    """So many neighbours hear that we want a segment, or that it comes to us from others."""
     news_slack_delay_s: float = 0.04
     """The same while the segment is not urgent: fewer and larger words cost less."""
     wish_delay_s: float = 0.05

@@ -19,6 +19,11 @@ def frames(bench: Bench, name: str, kind: type) -> list[object]:
     ]
 
 
+def hearers(bench: Bench) -> set[bytes]:
+    """Who was told that something is wanted or on its way."""
+    return {tell.peer_id for tell in bench.take(Tell) if isinstance(tell.frame, Getting)}
+
+
 class Telling(SynchronousTestCase):
     def test_the_leader_says_what_is_on_its_way_at_distance_zero(self) -> None:
         bench = Bench()
@@ -111,6 +116,37 @@ class Telling(SynchronousTestCase):
             told.append({tell.peer_id for tell in bench.take(Tell) if isinstance(tell.frame, Got)})
         self.assertEqual([len(each) for each in told], [8, 8])
         self.assertNotEqual(told[0], told[1])
+
+    def test_of_many_always_the_same_few_hear_that_it_is_wanted_and_promised(self) -> None:
+        bench = Bench()
+        names = "abcdefghijklmnopqrst"
+        for name in names:
+            bench.join(name)
+        bench.want()
+        bench.later(0.1)
+        wished = hearers(bench)
+        self.assertEqual(len(wished), bench.node.policy.promise_fanout)
+        bench.getting("a")
+        self.assertEqual(hearers(bench), wished)
+
+    def test_without_a_tracker_all_hear_that_it_is_wanted(self) -> None:
+        """One of those who want it is elected to fetch it."""
+        bench = Bench()
+        for name in "abcdefghijklmnopqrst":
+            bench.join(name)
+        bench.node.state.tracker_away = True
+        bench.want()
+        bench.later(0.1)
+        self.assertEqual(len(hearers(bench)), 20)
+
+    def test_all_hear_of_what_comes_from_the_origin_itself(self) -> None:
+        bench = Bench()
+        for name in "abcdefghijklmnopqrst":
+            bench.join(name)
+        bench.want()
+        bench.quiet()
+        bench.node.lease_answered([Grant(1, True, 5, 0, 10)], bench.now)
+        self.assertEqual(len(hearers(bench)), 20)
 
     def test_a_promise_grows_with_that_of_the_source(self) -> None:
         bench = Bench()
