@@ -6,10 +6,8 @@ from typing import Final
 
 MAX_LINKS: Final = 50
 """Open links, both ways."""
-WANTED_LINKS: Final = 16
+WANTED_LINKS: Final = 30
 """Links that we dial for; the rest is left to others who dial us."""
-WANTED_PEERS: Final = 30
-"""Peers that the tracker is asked to name: more than are dialled, for some may be gone."""
 LINKS_PER_ADDRESS: Final = 32
 """Links that one address (in IPv6 a /64) may dial to us, unless an option says otherwise; loopback
 is exempt. Behind a NAT many peers share one; the rest of MAX_LINKS is left to others."""

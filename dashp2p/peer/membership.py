@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from dashp2p.content.keys import peer_id as peer_id_of
 from dashp2p.content.tickets import TICKET_LIFE_S
 from dashp2p.peer.exchange import Exchange
-from dashp2p.peer.limits import OVERSLEPT_S, WANTED_PEERS
+from dashp2p.peer.limits import OVERSLEPT_S, WANTED_LINKS
 from dashp2p.peer.tickets import Tickets
 from dashp2p.peer.tracker_client import Announced, TrackerClient, TrackerError, TrackerRefused
 
@@ -210,4 +210,4 @@ class Membership:
         if event == "stopped" or (fresh and not few):
             return 0
         self._told_of_peers_at = now
-        return WANTED_PEERS
+        return WANTED_LINKS

@@ -11,7 +11,7 @@ and after a second, or where there are none, fetches for itself.
 
 from __future__ import annotations
 
-from math import inf
+from math import ceil, inf
 
 from attrs import define, field, frozen
 
@@ -208,22 +208,31 @@ class Leading:
             self.fetch(delivery, wanted, "elected", now)
 
     def _rescue(self, delivery: Delivery, wanted: int, now: float) -> None:
-        """The last way out: the player would wait in vain for whoever promised the rest."""
+        """The last way out: the player would wait in vain for whoever promised the rest.
+
+        Where many neighbours wait too, each fetches a part, and they swap; twice as much each time
+        that it is not enough. Else a large crowd that is late together would ask the origin for a
+        copy each, which makes everybody later.
+        """
         wanted = delivery.missing & ~delivery.origin
         if not wanted or not delivery.waiters:
             return
         size_bits = delivery.size_of(wanted) * 8
         needed_s = self.state.origin_rtt_s + size_bits / max(self.state.origin_rate_bps, 1e5)
         slack_s = delivery.deadline_s - now
-        if slack_s > needed_s + self.state.policy.guard_s:
+        rivals = self.sourcing.rivals(delivery)  # a single one is who should bring it
+        parts = max(1, (1 + rivals) >> delivery.account.rescues) if rivals > 1 else 1
+        spare_s = self.state.policy.guard_s * (2 if parts > 1 else 1)
+        if slack_s > needed_s + spare_s:
             return
         quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
         if quiet_s < self.state.policy.stale_s / 2 and slack_s > -self.state.policy.start_grace_s:
             return  # it is late but moving: fetching it again would slow everybody
-        if self.rescue.take(1.0, now):
+        if self.rescue.take(1.0 / parts, now):
             self.rescues += 1
             delivery.account.rescues += 1
-            self.fetch(delivery, wanted, "deadline", now)
+            part = ceil(wanted.bit_count() / parts)
+            self.fetch(delivery, self.sourcing.scattered(wanted, part), "deadline", now)
 
     def fetch(self, delivery: Delivery, blocks: int, why: str, now: float) -> None:
         """Start fetching these blocks from the origin."""

@@ -223,11 +223,11 @@ class Sourcing:
         return int(not any(peer_id in other.asked for other in self.state.deliveries.values()))
 
     def _rarest(self, available: int, rare: int, count: int) -> int:
-        chosen = self._scattered(available & rare, count)
+        chosen = self.scattered(available & rare, count)
         left = count - chosen.bit_count()
-        return chosen | self._scattered(available & ~chosen, left) if left else chosen
+        return chosen | self.scattered(available & ~chosen, left) if left else chosen
 
-    def _scattered(self, blocks: int, count: int) -> int:
+    def scattered(self, blocks: int, count: int) -> int:
         """Up to `count` of them from a random place on, so that neighbours ask for others."""
         if blocks.bit_count() <= count:
             return blocks
@@ -247,13 +247,13 @@ class Sourcing:
         whole_holders = sum(
             offer.distance == FULL_DISTANCE and not offer.neighbour.suspect for offer in offers
         )
-        if whole_holders >= policy.spread_holders or whole_holders > max(1, self._rivals(delivery)):
+        if whole_holders >= policy.spread_holders or whole_holders > max(1, self.rivals(delivery)):
             return  # enough of them: what is wanted is pulled from them all
         useful = [one for one in offers if one.blocks & wanted and one.distance != NO_DISTANCE]
         useful.sort(key=lambda one: (one.distance, self._tie(one.neighbour, delivery)))
         window = policy.spread_window_blocks - delivery.spread_blocks().bit_count()
         urgent = self.is_urgent(delivery, now)
-        crowd = self._rivals(delivery) + 1
+        crowd = self.rivals(delivery) + 1
         for offer in useful:
             count = min(window, self._askable(offer.neighbour, delivery))
             if offer.neighbour.suspect:
@@ -269,7 +269,7 @@ class Sourcing:
     def _tie(self, neighbour: Neighbour, delivery: Delivery) -> bytes:
         return tie_break(self.state.peer_id, neighbour.peer_id, delivery.entry.position)
 
-    def _rivals(self, delivery: Delivery) -> int:
+    def rivals(self, delivery: Delivery) -> int:
         """How many neighbours want the segment too, and have not got it."""
         segment = delivery.entry.position
         return sum(

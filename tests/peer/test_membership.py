@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dashp2p.peer.exchange import Address, Exchange
 from dashp2p.peer.fakenet import MemoryNetwork, advance
 from dashp2p.peer.fakeweb import Answer, Asked, MemoryResponse, MemoryWeb, memory_client
-from dashp2p.peer.limits import TRACKER_TIMEOUT_S, WANTED_PEERS
+from dashp2p.peer.limits import TRACKER_TIMEOUT_S, WANTED_LINKS
 from dashp2p.peer.membership import (
     EAGER_DELAYS_S,
     RETRY_MAX_S,
@@ -165,7 +165,7 @@ class CalmTests(MembershipTestCase):
         self.assertEqual(call["port"], 4001)
         self.assertEqual(call["private"], ["10.0.0.5:4001"])
         self.assertEqual((call["have"], call["upload_bps"]), (7, 20_000_000))
-        self.assertEqual(call["wanted"], WANTED_PEERS)
+        self.assertEqual(call["wanted"], WANTED_LINKS)
 
     def test_whom_the_tracker_names_is_dialled(self) -> None:
         self.peers = [self.neighbour("other", 4001)]

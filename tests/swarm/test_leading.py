@@ -376,6 +376,24 @@ class Hedges(SynchronousTestCase):
         bench.later(1.0)
         self.assertIn("deadline", [fetch.why for fetch in bench.take(FetchOrigin)])
 
+    def test_where_others_wait_too_each_takes_a_part_of_the_last_way_out(self) -> None:
+        """A crowd that is late together would else ask the origin for a copy each."""
+        bench = Bench(entry(blocks=64))
+        bench.join("leader")
+        for name in "abcdefg":
+            bench.join(name)
+        bench.getting("leader", blocks=full(64))
+        for name in "abcdefg":
+            bench.getting(name, distance=1, blocks=0)
+        bench.want(slack_s=2.0)
+        bench.quiet()
+        fetched: list[int] = []
+        for _ in range(60):
+            bench.later(0.05)
+            late = [each.count for each in bench.take(FetchOrigin) if each.why == "deadline"]
+            fetched += [sum(late)] if late else []
+        self.assertEqual(fetched, [8, 14, 21, 21])
+
     def test_the_last_way_out_is_bounded(self) -> None:
         segments = [entry(position) for position in range(1, 12)]
         bench = Bench(*segments)
