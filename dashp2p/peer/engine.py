@@ -238,6 +238,13 @@ class Engine:
             return None
         return self.index.representation(entry.representation_id).bandwidth_bps
 
+    @property
+    def top_video_bps(self) -> int:
+        """The nominal rate of the best picture; 0 without an index."""
+        rungs = () if self.index is None else self.index.representations
+        rates = (rung.bandwidth_bps for rung in rungs if rung.media_type == "video")
+        return max(rates, default=0)
+
     def reachable_rungs_bps(self, asked: Entry, refused: bool) -> tuple[int, ...] | None:
         """The video rungs that can be had after this segment, or instead of it where it was
         refused; None while the origin answers."""

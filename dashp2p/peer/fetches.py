@@ -15,6 +15,7 @@ from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.origin_client import OriginClient, OriginError, OriginFalteredError
 from dashp2p.peer.origin_watch import OriginWatch
 from dashp2p.swarm import commands as do
+from dashp2p.swarm.courtesy import Courtesy
 from dashp2p.wire.blockset import from_range
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ ANSWERED = 200
 """The status of an origin that did answer, but not with the truth. (Is it being replaced?)"""
 MIN_SAMPLE_BYTES = 64 * 1024
 """Smaller fetches measure delay, not rate."""
+
+
+def _in_a_hurry(came_bytes: int) -> float:
+    return 0.0
 
 
 class OriginFetches:
@@ -100,7 +105,8 @@ class OriginFetches:
         blocks = from_range(first, count)
         try:
             whole_file = start == 0 and end == entry.size_bytes
-            await self._origin.fetch(entry.path, start, end - start, whole_file, take)
+            wait_s = self._courtesy(incoming, command, end - start)
+            await self._origin.fetch(entry.path, start, end - start, whole_file, take, wait_s)
             self._origin_answers(True)
             awake_at = self._engine.now - self._engine.node.slept_s
             self._measure(end - start, awake_at - began_at)
@@ -118,6 +124,20 @@ class OriginFetches:
         else:
             self._engine.node.origin_ended(entry, blocks, False, self._engine.now)
         self._engine.run()
+
+    def _courtesy(
+        self, incoming: Incoming, command: do.FetchOrigin, size_bytes: int
+    ) -> Callable[[int], float]:
+        """How long to wait after so many bytes of a picture that is fetched under a lease."""
+        engine = self._engine
+        own_bps = engine.bitrate_of(command.entry)
+        if command.why != "lease" or own_bps is None or engine.kind_of(command.entry) != "video":
+            return _in_a_hurry
+        top_bps = engine.top_video_bps
+        courtesy = Courtesy.of(engine.node.state, incoming.delivery, own_bps, top_bps)
+        if courtesy is None:
+            return _in_a_hurry
+        return lambda came: courtesy.wait_s(came, size_bytes - came, engine.now)
 
     def stop(self) -> None:
         """Ask the origin nothing more of our own accord."""

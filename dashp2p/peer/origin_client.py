@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 from treq.client import HTTPClient
@@ -53,12 +54,20 @@ class OriginFalteredError(OriginError):
     """It began to answer, and broke off or became too slow: it is there, or was a moment ago."""
 
 
+def _never(came_bytes: int) -> float:
+    """No reader that is in a hurry waits."""
+    return 0.0
+
+
 class _Body(Protocol):
     """Hands a body on piece by piece; gives up when it comes too slowly, or beyond the size.
 
     With `stops_full` a body may be longer: it is read up to the size, and then closed. What was
-    compressed unasked is inflated, but never beyond the size.
+    compressed unasked is inflated, but never beyond the size. `wait_s` is asked, after each piece,
+    with the bytes that came so far, for how many seconds to take nothing more.
     """
+
+    transport: Any
 
     def __init__(
         self,
@@ -67,8 +76,11 @@ class _Body(Protocol):
         clock: IReactorTime,
         stops_full: bool = False,
         encoding: str = "",
+        wait_s: Callable[[int], float] = _never,
     ) -> None:
         self.done: Deferred[int] = Deferred(self._cancel)
+        self._wait_s = wait_s
+        self._paused: IDelayedCall | None = None
         self._inflater = zlib.decompressobj(GZIP_WBITS) if encoding == "gzip" else None
         self._take = take
         self._left = limit_bytes
@@ -100,6 +112,18 @@ class _Body(Protocol):
         if self._stops_full and not self._left and not self.done.called:
             self.done.callback(self._size)
             self._stop()
+        elif self._left:
+            self._pause(self._wait_s(self._size))
+
+    def _pause(self, wait_s: float) -> None:
+        if wait_s > 0 and self._paused is None and self.transport is not None:
+            self.transport.pauseProducing()
+            self._paused = self._clock.callLater(wait_s, self._go_on)
+
+    def _go_on(self) -> None:
+        self._paused = None
+        if self.transport is not None:
+            self.transport.resumeProducing()
 
     def _look(self) -> None:
         self._timer = None
@@ -123,8 +147,9 @@ class _Body(Protocol):
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        for timer in (self._timer, self._paused):
+            if timer is not None and timer.active():
+                timer.cancel()
         if self.done.called or self._cancelled:
             return
         if self._failure is not None:
@@ -200,11 +225,18 @@ class OriginClient:
         return response
 
     async def fetch(
-        self, path: str, first: int, size: int, whole: bool, take: Callable[[bytes], None]
+        self,
+        path: str,
+        first: int,
+        size: int,
+        whole: bool,
+        take: Callable[[bytes], None],
+        wait_s: Callable[[int], float] = _never,
     ) -> None:
         """`size` bytes from offset `first`, handed to `take` as they come. Raises OriginError.
 
-        `whole` says that this is the whole file, so that no Range is needed.
+        `whole` says that this is the whole file, so that no Range is needed. `wait_s` is asked for
+        how long to take nothing more, given how much came.
         """
         headers = {} if whole else {"Range": f"bytes={first}-{first + size - 1}"}
         response = await self.open(path, headers)
@@ -214,7 +246,7 @@ class OriginClient:
             got -= first
         else:
             self._check(response, first, size, whole)
-            got = await self.read(response, size, take)
+            got = await self.read(response, size, take, wait_s=wait_s)
         if got != size:
             raise OriginError(f"the origin gave {max(0, got)} bytes of {size}")
 
@@ -243,6 +275,7 @@ class OriginClient:
         limit_bytes: int,
         take: Callable[[bytes], None],
         stops_full: bool = False,
+        wait_s: Callable[[int], float] = _never,
     ) -> int:
         """The body, piece by piece; answers its size. Raises OriginError. Cancel to stop it.
 
@@ -252,7 +285,7 @@ class OriginClient:
         if encoding not in ("", "gzip"):
             self.discard(response)
             raise OriginError("the origin compressed the answer, which it was not asked for")
-        body = _Body(take, limit_bytes, self.clock, stops_full, encoding)
+        body = _Body(take, limit_bytes, self.clock, stops_full, encoding, wait_s)
         response.deliverBody(body)
         return await body.done
 

@@ -74,6 +74,13 @@ class Neighbour:
         """What it has announced to be getting, if anything."""
         return self._coming.get(segment)
 
+    def brings_other(self, segment: int) -> bool:
+        """Whether it is fetching some other segment from the origin, by its own word."""
+        return any(
+            coming.distance == 0 and coming.blocks and position != segment
+            for position, coming in self._coming.items()
+        )
+
     def promises(self, entry: Entry) -> int:
         """The blocks that it has, and those that it is getting."""
         coming = self._coming.get(entry.position)

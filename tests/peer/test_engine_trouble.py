@@ -8,6 +8,7 @@ from dashp2p.content.index import BLOCKS_NAME
 from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer.fakeweb import Answer, Asked
 from dashp2p.peer.limits import ORIGIN_PATIENCE_S
+from dashp2p.swarm.courtesy import OWN_FACTOR, TOP_FACTOR
 from dashp2p.swarm.policy import Policy
 from dashp2p.testing import ORIGIN, MemoryFilm, MemorySwarm
 from dashp2p.wire.errors import Code
@@ -212,6 +213,35 @@ class LieTests(SwarmTestCase):
         self.swarm.advance(3.0)
         self.assertEqual(self.peer.exchange.shunned, 0)
         self.assert_played(viewing)
+
+
+RATES_BPS = [rung.bandwidth_bps for rung in FILM.index.representations]
+FAIR_S = len(DATA) * 8 / max(OWN_FACTOR * RATES_BPS[0], TOP_FACTOR * max(RATES_BPS))
+
+
+class CourtesyTests(SwarmTestCase):
+    def took_s(self, other: str | None, deadline_s: float = 30.0) -> float:
+        """How long a segment is under way from an origin that gives all at once."""
+        [peer] = self.peers(1)
+        self.origin.chunk_s = 0.001
+        neighbour = Liar(peer)
+        if other is not None:
+            news = Fetching(FILM.entry(other).position, 1, 0, WHOLE)
+            neighbour.send(Getting((news,)))
+            neighbour.wait(0.01)
+        viewing = peer.play(SEGMENT, deadline_s=deadline_s)
+        began_at = self.swarm.clock.seconds()
+        self.swarm.until(lambda: viewing.whole)
+        return self.swarm.clock.seconds() - began_at
+
+    def test_who_leads_takes_his_time_while_another_fetches(self) -> None:
+        self.assertGreater(self.took_s("chunk_0_2.m4s"), 0.6 * FAIR_S)
+
+    def test_alone_he_takes_it_all_at_once(self) -> None:
+        self.assertLess(self.took_s(None), 0.3 * FAIR_S)
+
+    def test_so_he_does_when_a_player_waits(self) -> None:
+        self.assertLess(self.took_s("chunk_0_2.m4s", deadline_s=0.5), 0.3 * FAIR_S)
 
 
 class NoRangesTests(SwarmTestCase):

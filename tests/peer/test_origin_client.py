@@ -122,6 +122,31 @@ class FetchTests(OriginClientTestCase):
         advance(self.clock, 10.0)
         self.assertEqual(self.got, FILE)
 
+    def test_a_reader_that_waits_takes_no_more_meanwhile(self) -> None:
+        self.origin.chunk_s = 0.01
+        waits = iter([2.0])
+        job = Deferred.fromCoroutine(
+            self.client.fetch("a.m4s", 0, SIZE, True, self.take, lambda came: next(waits, 0.0))
+        )
+        advance(self.clock, 1.9)
+        first = len(self.got)
+        self.assertTrue(0 < first < SIZE)
+        advance(self.clock, 0.2)
+        self.assertGreater(len(self.got), first)
+        advance(self.clock, 10.0)
+        self.assertEqual(self.got, FILE)
+        self.successResultOf(job)
+
+    def test_a_fetch_that_is_broken_off_while_it_waits_leaves_no_timer(self) -> None:
+        job = Deferred.fromCoroutine(
+            self.client.fetch("a.m4s", 0, SIZE, True, self.take, lambda came: 5.0)
+        )
+        advance(self.clock, 1.0)
+        job.cancel()
+        self.failureResultOf(job, CancelledError)
+        advance(self.clock, 0.1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_a_connection_that_was_read_to_the_end_is_not_closed(self) -> None:
         self.fetch(0, SIZE, whole=True)
         self.fetch(1000, 5000)
