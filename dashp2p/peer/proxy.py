@@ -153,7 +153,8 @@ class DashResource(Resource):
         try:
             with self._engine.together():
                 was_here = body.start(deadline_s, pace_bps)
-                self._foresee(entry)
+                if not was_here:
+                    self._foresee(entry)
                 if was_here and given is not None:
                     self._foresight.segment_here(given, self._clock.seconds())
             whole = await body.done
@@ -172,6 +173,8 @@ class DashResource(Resource):
         if not whole:
             return
         request.finish()
+        if was_here:  # he who waits for the manifest goes before what he will ask for then
+            self._foresee(entry)
         if given is not None and not was_here and self._engine.is_here(entry):
             self._foresight.segment_here(given, now)
 
