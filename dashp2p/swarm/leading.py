@@ -126,7 +126,7 @@ class Leading:
 
     def _stale(self, delivery: Delivery, now: float) -> bool:
         quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
-        return quiet_s > self.state.policy.stale_s
+        return quiet_s > self.state.stale_s
 
     def _hangs(self, delivery: Delivery, now: float) -> bool:
         """Whether, in a hurry, all has come but what somebody was to bring long ago.
@@ -226,7 +226,7 @@ class Leading:
         if slack_s > needed_s + spare_s:
             return
         quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
-        if quiet_s < self.state.policy.stale_s / 2 and slack_s > -self.state.policy.start_grace_s:
+        if quiet_s < self.state.stale_s / 2 and slack_s > -self.state.policy.start_grace_s:
             return  # it is late but moving: fetching it again would slow everybody
         if self.rescue.take(1.0 / parts, now):
             self.rescues += 1

@@ -518,6 +518,7 @@ class Node:
                 continue  # on its way there: the leader's silence is the hedge's business
             expected_s = neighbour.queue_time_s() + neighbour.rtt_s
             limit_s = max(self.policy.late_floor_s, self.policy.late_factor * expected_s)
+            limit_s += self.state.allowance_s
             quiet_s = now - delivery.heard_at.get(peer_id, now)
             hurried = quiet_s < limit_s and self._is_held_up(delivery, neighbour, now)
             if quiet_s < limit_s and not hurried:

@@ -52,6 +52,8 @@ class Policy:
     """A neighbour's queue is its rate times (round trip + this), plus one block."""
     queue_slack_s: float = 0.1
     """The same with slack."""
+    allowance_s: float = 0.6
+    """On a busy machine others have so much longer at most."""
     asleep_s: float = 2.0
     """With so long between two ticks it was us who stood still (a laptop slept, a process was
     stopped): nobody else is blamed for it."""

@@ -42,9 +42,20 @@ class State:
     out: list[Command] = field(factory=list)
 
     @property
+    def allowance_s(self) -> float:
+        """So much later than usual all may come: the machine is busy, as our own ticks show, and so
+        are the others' as a rule. What is asked for again there is more work for everybody."""
+        return min(self.policy.late_factor * self.lag_s, self.policy.allowance_s)
+
+    @property
     def gap_s(self) -> float:
         """In a hurry, with no block for so long: what others have too is no longer waited for."""
-        return self.policy.gap_s + self.policy.late_factor * self.lag_s
+        return self.policy.gap_s + self.allowance_s
+
+    @property
+    def stale_s(self) -> float:
+        """A delivery with no news for so long may ask for a hedge."""
+        return self.policy.stale_s + self.allowance_s
 
     @property
     def whole_nearby(self) -> int:

@@ -222,9 +222,7 @@ class Leases(SynchronousTestCase):
         bench.want(slack_s=1.2)
         bench.getting("leader", blocks=0b11)
         bench.getting("a", blocks=full(10) & ~0b11)
-        for _ in range(3):  # our own ticks come 0.1 s late
-            bench.now += bench.node.policy.tick_s + 0.1
-            bench.node.tick(bench.now)
+        bench.later_on_a_busy_machine(3)
         bench.arrive("a", full(10) & ~0b11)
         bench.quiet()
         bench.later(0.1)
@@ -353,6 +351,13 @@ class Hedges(SynchronousTestCase):
         [want] = call.wants
         self.assertTrue(want.hedge)
         self.assertEqual(want.missing, full(10) & ~1)
+
+    def test_a_leader_on_a_busy_machine_has_longer(self) -> None:
+        bench = self.led()
+        bench.later_on_a_busy_machine(5)
+        self.assertEqual(bench.take(CallTracker), [])
+        bench.later_on_a_busy_machine(2)
+        self.assertTrue(bench.take(CallTracker))
 
     def test_a_granted_hedge_is_counted(self) -> None:
         bench = self.led()

@@ -379,6 +379,18 @@ class Losing(SynchronousTestCase):
             bench.later(0.1)
             self.assertEqual([ask.peer_id for ask in bench.take(Ask)], asked)
 
+    def test_a_holder_on_a_busy_machine_has_longer(self) -> None:
+        bench = Bench(entry(blocks=2))
+        bench.join("a", whole=0b10)
+        bench.want()
+        bench.quiet()
+        bench.join("b", whole=0b10)
+        bench.quiet()
+        bench.later_on_a_busy_machine(5)
+        self.assertEqual(bench.take(Withdraw), [])
+        bench.later_on_a_busy_machine(3)
+        self.assertTrue(bench.take(Withdraw))
+
     def test_a_silent_holder_is_left_for_another(self) -> None:
         bench = Bench(entry(blocks=2))
         bench.join("a", whole=0b10)
