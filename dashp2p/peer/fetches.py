@@ -130,11 +130,9 @@ class OriginFetches:
     ) -> Callable[[int], float]:
         """How long to wait after so many bytes of a picture that is fetched under a lease."""
         engine = self._engine
-        own_bps = engine.bitrate_of(command.entry)
-        if command.why != "lease" or own_bps is None or engine.kind_of(command.entry) != "video":
+        if command.why != "lease" or engine.kind_of(command.entry) != "video":
             return _in_a_hurry
-        top_bps = engine.top_video_bps
-        courtesy = Courtesy.of(engine.node.state, incoming.delivery, own_bps, top_bps)
+        courtesy = Courtesy.of(engine.node.state, incoming.delivery, engine.top_video_bps)
         if courtesy is None:
             return _in_a_hurry
         return lambda came: courtesy.wait_s(came, size_bytes - came, engine.now)

@@ -2,8 +2,8 @@
 
 Viewers on two rungs share the origin's line as TCP will have it: 14 to 6 was measured, for seconds.
 Who gets 14 has no use for it, and who gets 6 keeps a throughput player on the lower rung, however
-many there are. So a leader takes no more than a player needs to see that is to go on at its rung or
-to rise to the top one. It is all received at once where nobody else fetches, or time is short.
+many there are. So a leader takes no more than a player needs to see that is to rise to the top rung
+or to stay there. All is taken as it comes where nobody else fetches, or time is short.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from attrs import define
 from dashp2p.swarm.delivery import Delivery
 from dashp2p.swarm.state import State
 
-OWN_FACTOR = 2.0
-"""So many times the segment's own rate ..."""
 TOP_FACTOR = 1.6
-"""... and at least so many times the top rung's: players want 1.25 times it, waiting included."""
+"""So many times the rate of the top rung: players want 1.25 times it, waiting included."""
 SLACK_SHARE = 0.5
 """What is left is to come in no more than this share of the time until it is due."""
 SHORTEST_S = 0.005
-LONGEST_S = 0.05
-"""So often it is looked whether others still fetch."""
+LONGEST_S = 0.2
+"""So often at least it is looked whether others still fetch; one read may be 64 KiB."""
 
 
 @define(eq=False)
@@ -35,11 +33,9 @@ class Courtesy:
     _before_bytes: int = 0
 
     @classmethod
-    def of(cls, state: State, delivery: Delivery, own_bps: int, top_bps: int) -> Courtesy | None:
-        """For a segment of a rung of that rate; None where nothing is paced."""
-        if not state.policy.pacing:
-            return None
-        return cls(state, delivery, max(OWN_FACTOR * own_bps, TOP_FACTOR * top_bps))
+    def of(cls, state: State, delivery: Delivery, top_bps: int) -> Courtesy | None:
+        """For a picture, where that is the best rung's rate; None where nothing is paced."""
+        return cls(state, delivery, TOP_FACTOR * top_bps) if state.policy.pacing else None
 
     def wait_s(self, came_bytes: int, left_bytes: int, now: float) -> float:
         """How long to take nothing more, after so much came."""

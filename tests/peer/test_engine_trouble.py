@@ -8,7 +8,7 @@ from dashp2p.content.index import BLOCKS_NAME
 from dashp2p.content.signature import INDEX_NAME
 from dashp2p.peer.fakeweb import Answer, Asked
 from dashp2p.peer.limits import ORIGIN_PATIENCE_S
-from dashp2p.swarm.courtesy import OWN_FACTOR, TOP_FACTOR
+from dashp2p.swarm.courtesy import TOP_FACTOR
 from dashp2p.swarm.policy import Policy
 from dashp2p.testing import ORIGIN, MemoryFilm, MemorySwarm
 from dashp2p.wire.errors import Code
@@ -216,7 +216,7 @@ class LieTests(SwarmTestCase):
 
 
 RATES_BPS = [rung.bandwidth_bps for rung in FILM.index.representations]
-FAIR_S = len(DATA) * 8 / max(OWN_FACTOR * RATES_BPS[0], TOP_FACTOR * max(RATES_BPS))
+FAIR_S = len(DATA) * 8 / (TOP_FACTOR * max(RATES_BPS))
 
 
 class CourtesyTests(SwarmTestCase):
@@ -235,7 +235,7 @@ class CourtesyTests(SwarmTestCase):
         return self.swarm.clock.seconds() - began_at
 
     def test_who_leads_takes_his_time_while_another_fetches(self) -> None:
-        self.assertGreater(self.took_s("chunk_0_2.m4s"), 0.6 * FAIR_S)
+        self.assertGreater(self.took_s("chunk_0_2.m4s"), 0.7 * FAIR_S)
 
     def test_alone_he_takes_it_all_at_once(self) -> None:
         self.assertLess(self.took_s(None), 0.3 * FAIR_S)

@@ -7,7 +7,7 @@ from dashp2p.swarm.delivery import Delivery
 from dashp2p.swarm.policy import Policy
 from tests.swarm.support import BLOCK, Bench, entry
 
-OWN_BPS, TOP_BPS = 3_000_000, 5_000_000
+TOP_BPS = 5_000_000
 PACE_BPS = 8_000_000
 
 
@@ -21,7 +21,7 @@ class Paced(SynchronousTestCase):
         delivery = Delivery(bench.entry, bench.now, bench.now + slack_s)
         if policy is not None:
             bench.node.state.policy = policy
-        return Courtesy.of(bench.node.state, delivery, OWN_BPS, TOP_BPS)
+        return Courtesy.of(bench.node.state, delivery, TOP_BPS)
 
     def waits(self, courtesy: Courtesy | None, came_blocks: int, after_s: float) -> float:
         """After the first bytes, and then so many blocks more within so long."""
