@@ -17,6 +17,8 @@ TOP_FACTOR = 1.6
 """So many times the rate of the top rung: players want 1.25 times it, waiting included."""
 SLACK_SHARE = 0.5
 """What is left is to come in no more than this share of the time until it is due."""
+MANY_BLOCKS = 8
+"""Who fetches less, as sound, is done in a moment."""
 SHORTEST_S = 0.005
 LONGEST_S = 0.2
 """So often at least it is looked whether others still fetch; one read may be 64 KiB."""
@@ -50,4 +52,6 @@ class Courtesy:
 
     def _others(self) -> bool:
         own = self.delivery.entry.position
-        return any(neighbour.brings_other(own) for neighbour in self.state.neighbours.values())
+        return any(
+            neighbour.brings_other(own, MANY_BLOCKS) for neighbour in self.state.neighbours.values()
+        )

@@ -74,10 +74,13 @@ class Neighbour:
         """What it has announced to be getting, if anything."""
         return self._coming.get(segment)
 
-    def brings_other(self, segment: int) -> bool:
-        """Whether it is fetching some other segment from the origin, by its own word."""
+    def brings_other(self, segment: int, least_blocks: int) -> bool:
+        """Whether it is fetching some other segment from the origin, by its own word, or at least
+        so many blocks of one."""
         return any(
-            coming.distance == 0 and coming.blocks and position != segment
+            coming.distance == 0
+            and position != segment
+            and coming.blocks.bit_count() >= least_blocks
             for position, coming in self._coming.items()
         )
 

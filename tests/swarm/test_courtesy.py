@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from dashp2p.swarm.courtesy import LONGEST_S, Courtesy
 from dashp2p.swarm.delivery import Delivery
 from dashp2p.swarm.policy import Policy
-from tests.swarm.support import BLOCK, Bench, entry
+from tests.swarm.support import BLOCK, Bench, entry, full
 
 TOP_BPS = 5_000_000
 PACE_BPS = 8_000_000
@@ -45,6 +45,10 @@ class Paced(SynchronousTestCase):
         for distance, segment in ((1, 2), (0, 1)):  # waits for another, or helps with this one
             self.bench.getting("other", distance=distance, segment=segment)
             self.assertEqual(self.waits(self.courtesy(), 90, 0.01), 0.0)
+
+    def test_sound_that_another_fetches_is_not_in_the_way(self) -> None:
+        self.bench.getting("other", distance=0, segment=2, blocks=full(4))
+        self.assertEqual(self.waits(self.courtesy(), 90, 0.01), 0.0)
 
     def test_in_a_hurry_it_takes_all_there_is(self) -> None:
         self.bench.getting("other", distance=0, segment=2)
