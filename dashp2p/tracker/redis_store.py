@@ -101,7 +101,8 @@ class RedisStore(Service):
                     protocol.transport.abortConnection()
                 if not failures:
                     self._away(f"the registry at {self._address} was lost")
-            await deferLater(self._clock, self._pause_s(failures))
+            if self.running:  # an endpoint that is cancelled fails with an error of its own
+                await deferLater(self._clock, self._pause_s(failures))
 
     async def _greet(self, protocol: Any) -> bool:
         """Whether the connection can be used; if not, it is being closed."""

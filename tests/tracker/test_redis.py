@@ -19,8 +19,10 @@ from unittest import TestCase as AnyTestCase
 from unittest import skipUnless
 
 from twisted.internet import reactor as global_reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.task import deferLater
+from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dashp2p.tracker.redis_address import RedisAddress, registry_place
@@ -187,6 +189,25 @@ class FakeStoreTests(StoreContract, TestCase):
 
 
 @skipUnless(REDIS, MISSING)
+class Unanswering:
+    """An endpoint that never connects, and fails as Twisted's do when that is cancelled."""
+
+    def connect(self, factory: object) -> Deferred[Any]:
+        return Deferred(lambda gone: gone.errback(ConnectingCancelledError(None)))
+
+
+class StoppingTests(SynchronousTestCase):
+    def test_who_is_stopped_while_he_connects_leaves_no_timer(self) -> None:
+        address = registry_place("redis://127.0.0.1:1/0")
+        assert address is not None
+        clock = Clock()
+        endpoint: Any = Unanswering()
+        store = RedisStore(address, endpoint, clock, (100, 10), os.urandom)
+        store.startService()
+        store.stopService()
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
 class RedisStoreTests(StoreContract, TestCase):
     """Redis itself, by its scripts."""
 
