@@ -29,10 +29,6 @@ MIN_SAMPLE_BYTES = 64 * 1024
 """Smaller fetches measure delay, not rate."""
 
 
-def _in_a_hurry(came_bytes: int) -> float:
-    return 0.0
-
-
 class OriginFetches:
     """The engine's side towards the origin, whose bytes are checked like anybody's."""
 
@@ -127,14 +123,15 @@ class OriginFetches:
 
     def _courtesy(
         self, incoming: Incoming, command: do.FetchOrigin, size_bytes: int
-    ) -> Callable[[int], float]:
-        """How long to wait after so many bytes of a picture that is fetched under a lease."""
+    ) -> Callable[[int], float] | None:
+        """How long to wait after so many bytes of a picture that is fetched under a lease; None:
+        never."""
         engine = self._engine
         if command.why != "lease" or engine.kind_of(command.entry) != "video":
-            return _in_a_hurry
+            return None
         courtesy = Courtesy.of(engine.node.state, incoming.delivery, engine.top_video_bps)
         if courtesy is None:
-            return _in_a_hurry
+            return None
         return lambda came: courtesy.wait_s(came, size_bytes - came, engine.now)
 
     def stop(self) -> None:

@@ -18,7 +18,6 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ISSLTransport,
     ITCPTransport,
-    ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -93,7 +92,8 @@ class Link(Protocol):
     it is the socket below that pulls, since the layer between would ask without end.
     """
 
-    transport: ITransport
+    transport: Any
+    """TCP, or TLS over it: Twisted has no one interface of what both can do."""
 
     def __init__(
         self, owner: LinkOwner, clock: IReactorTime, dialled: bool, expects: bytes | None = None
@@ -133,7 +133,7 @@ class Link(Protocol):
     def handshakeCompleted(self) -> None:  # noqa: N802  # Twisted's name
         """TLS is up; who is it?"""
         try:
-            connection = self.transport.getHandle()  # type: ignore[attr-defined]
+            connection = self.transport.getHandle()
             self.proven_key = proven_key(connection, self.dialled)
         except NotProven as error:
             log.warn("a link is refused: {why}", why=str(error))
@@ -152,7 +152,7 @@ class Link(Protocol):
     @property
     def _socket(self) -> Any:
         """The transport that has the socket: below TLS, where there is TLS."""
-        return self.transport.transport if self._has_tls else self.transport  # type: ignore[attr-defined]
+        return self.transport.transport if self._has_tls else self.transport
 
     def _tune(self) -> None:
         transport = self._socket
@@ -212,7 +212,7 @@ class Link(Protocol):
         if self._is_lost:
             return
         self._unregister()
-        self.transport.abortConnection()  # type: ignore[attr-defined]
+        self.transport.abortConnection()
 
     def _unregister(self) -> None:
         if self._producing:

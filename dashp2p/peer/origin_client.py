@@ -54,20 +54,16 @@ class OriginFalteredError(OriginError):
     """It began to answer, and broke off or became too slow: it is there, or was a moment ago."""
 
 
-def _never(came_bytes: int) -> float:
-    """No reader that is in a hurry waits."""
-    return 0.0
-
-
 class _Body(Protocol):
     """Hands a body on piece by piece; gives up when it comes too slowly, or beyond the size.
 
     With `stops_full` a body may be longer: it is read up to the size, and then closed. What was
-    compressed unasked is inflated, but never beyond the size. `wait_s` is asked, after each piece,
-    with the bytes that came so far, for how many seconds to take nothing more.
+    compressed unasked is inflated, but never beyond the size. `wait_s`, if any, is asked after each
+    piece, with the bytes that came so far, for how many seconds to take nothing more.
     """
 
     transport: Any
+    """A body's has pause, resume and lose, and Twisted has no interface of that."""
 
     def __init__(
         self,
@@ -76,7 +72,7 @@ class _Body(Protocol):
         clock: IReactorTime,
         stops_full: bool = False,
         encoding: str = "",
-        wait_s: Callable[[int], float] = _never,
+        wait_s: Callable[[int], float] | None = None,
     ) -> None:
         self.done: Deferred[int] = Deferred(self._cancel)
         self._wait_s = wait_s
@@ -112,7 +108,7 @@ class _Body(Protocol):
         if self._stops_full and not self._left and not self.done.called:
             self.done.callback(self._size)
             self._stop()
-        elif self._left:
+        elif self._left and self._wait_s is not None:
             self._pause(self._wait_s(self._size))
 
     def _pause(self, wait_s: float) -> None:
@@ -231,7 +227,7 @@ class OriginClient:
         size: int,
         whole: bool,
         take: Callable[[bytes], None],
-        wait_s: Callable[[int], float] = _never,
+        wait_s: Callable[[int], float] | None = None,
     ) -> None:
         """`size` bytes from offset `first`, handed to `take` as they come. Raises OriginError.
 
@@ -275,7 +271,7 @@ class OriginClient:
         limit_bytes: int,
         take: Callable[[bytes], None],
         stops_full: bool = False,
-        wait_s: Callable[[int], float] = _never,
+        wait_s: Callable[[int], float] | None = None,
     ) -> int:
         """The body, piece by piece; answers its size. Raises OriginError. Cancel to stop it.
 

@@ -72,8 +72,13 @@ class Advice:
         return max(self.etp_bps, min(doubted_bps, self._plenty_bps))
 
     @property
+    def _best_bps(self) -> int:
+        """The best picture with the best sound."""
+        return max(self.ladder_bps, default=0) + self.audio_bps
+
+    @property
     def _plenty_bps(self) -> float:
-        return PLENTY_FACTOR * (max(self.ladder_bps, default=0) + self.audio_bps)
+        return PLENTY_FACTOR * self._best_bps
 
     @property
     def measured_bps(self) -> float | None:
@@ -100,10 +105,9 @@ class Advice:
         """Whether the network gives more than the best that a player can ask for, as measured, and
         our uplink (None: unlimited) is no thin one: what is not urgent is then not in the way of
         what is, here and at neighbours."""
-        top_bps = max(self.ladder_bps, default=0) + self.audio_bps
-        if uplink_bps is not None and uplink_bps < THIN_FACTOR * top_bps:
+        if uplink_bps is not None and uplink_bps < THIN_FACTOR * self._best_bps:
             return False
-        return self.measured_bps is not None and self.measured_bps >= ROOM_FACTOR * top_bps
+        return self.measured_bps is not None and self.measured_bps >= ROOM_FACTOR * self._best_bps
 
     def is_top(self, rate_bps: float) -> bool:
         """Whether there is no rung above one of that rate."""

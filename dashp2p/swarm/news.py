@@ -62,11 +62,7 @@ class News:
     def _hearers(self, segment: int, distance: int) -> list[bytes]:
         """Who lacks the segment; of many, where we bring it not from the origin ourselves, always
         the same few: they have it from us, and tell others in their turn."""
-        lacking = [
-            peer_id
-            for peer_id, neighbour in self.state.neighbours.items()
-            if not neighbour.has_whole(segment)
-        ]
+        lacking = self._lacking(segment)
         most = self.state.policy.promise_fanout
         if distance == 0 or self.state.tracker_away or len(lacking) <= most:
             return lacking  # without a tracker all who want it elect one who fetches
@@ -161,9 +157,12 @@ class News:
         return SegmentBlocks(segment, WHOLE if blocks == delivery.full else blocks)
 
     def _tell_lacking(self, segment: int, frame: Frame) -> None:
-        for peer_id, neighbour in self.state.neighbours.items():
-            if not neighbour.has_whole(segment):
-                self._tell(peer_id, frame)
+        for peer_id in self._lacking(segment):
+            self._tell(peer_id, frame)
+
+    def _lacking(self, segment: int) -> list[bytes]:
+        neighbours = self.state.neighbours.items()
+        return [peer_id for peer_id, one in neighbours if not one.has_whole(segment)]
 
     def _tell(self, peer_id: bytes, frame: Frame) -> None:
         if self.state.uploads or isinstance(frame, Gone):

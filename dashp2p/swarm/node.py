@@ -23,7 +23,7 @@ from dashp2p.swarm.sourcing import Sourcing
 from dashp2p.swarm.state import State
 from dashp2p.swarm.uplink import Uplink
 from dashp2p.wire.errors import Code
-from dashp2p.wire.frames import Getting, Gone, Got, Request
+from dashp2p.wire.frames import Fetching, Getting, Gone, Got, Request
 
 LAG_WEIGHT = 0.5
 """Of the last tick in the average by which ticks come late."""
@@ -379,9 +379,9 @@ class Node:
             entry = self.entry_of(item.segment)
             count = None if entry is None else entry.block_count
             touched.add(item.segment)
-            if isinstance(frame, Getting):
+            if isinstance(item, Fetching):
                 knew = neighbour.interested(item.segment)
-                coming = Coming(item.epoch, item.distance, item.blocks)  # type: ignore[union-attr]
+                coming = Coming(item.epoch, item.distance, item.blocks)
                 neighbour.note_coming(item.segment, coming, count)
                 if not knew and neighbour.interested(item.segment):
                     self.news.catch_up(neighbour, item.segment)
@@ -537,7 +537,7 @@ class Node:
         if neighbour.reliable or not self.sourcing.is_urgent(delivery, now):
             return False
         # A crowd that starts on a busy machine is slow all over, and we ourselves show it.
-        usual_s = self.policy.late_factor * (neighbour.rtt_s + self.state.lag_s)
+        usual_s = self.policy.late_factor * neighbour.rtt_s + self.state.allowance_s
         quiet_s = now - delivery.heard_at.get(neighbour.peer_id, now)
         return quiet_s >= max(self.policy.late_untried_s, usual_s)
 

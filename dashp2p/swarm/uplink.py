@@ -217,7 +217,7 @@ class Uplink:
                 return
 
     def _afford(self, outlet: Outlet, owed: Owed, first: int, count: int, now: float) -> bool:
-        size = sum(owed.entry.block_length(block) for block in range(first, first + count))
+        size = owed.entry.run_length(first, count)
         if self._bucket is not None:
             wait_s = self._bucket.wait_s(size, now)
             if wait_s > 0:

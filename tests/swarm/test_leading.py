@@ -200,14 +200,19 @@ class Leases(SynchronousTestCase):
         [call] = bench.take(CallTracker)
         self.assertEqual([want.urgent for want in call.wants], [False])
 
+    def shared(self, slack_s: float) -> Bench:
+        """Two bring a segment together, one of them two blocks."""
+        bench = Bench()
+        bench.join("leader")
+        bench.join("a", whole=0)
+        bench.want(slack_s=slack_s)
+        bench.getting("leader", blocks=0b11)
+        bench.getting("a", blocks=full(10) & ~0b11)
+        return bench
+
     def test_in_a_hurry_what_one_brings_not_is_hedged_as_soon_as_the_rest_is_here(self) -> None:
         for slack_s, hedges in ((1.2, [0b11]), (10.0, [])):
-            bench = Bench()
-            bench.join("leader")
-            bench.join("a", whole=0)
-            bench.want(slack_s=slack_s)
-            bench.getting("leader", blocks=0b11)
-            bench.getting("a", blocks=full(10) & ~0b11)
+            bench = self.shared(slack_s)
             bench.later(0.1)
             bench.arrive("a", full(10) & ~0b11)
             bench.quiet()
@@ -216,12 +221,7 @@ class Leases(SynchronousTestCase):
             self.assertEqual([want.missing for want in wants if want.hedge], hedges)
 
     def test_on_a_busy_machine_nothing_is_hedged_for_a_short_silence(self) -> None:
-        bench = Bench()
-        bench.join("leader")
-        bench.join("a", whole=0)
-        bench.want(slack_s=1.2)
-        bench.getting("leader", blocks=0b11)
-        bench.getting("a", blocks=full(10) & ~0b11)
+        bench = self.shared(slack_s=1.2)
         bench.later_on_a_busy_machine(3)
         bench.arrive("a", full(10) & ~0b11)
         bench.quiet()

@@ -323,23 +323,24 @@ class Spreading(SynchronousTestCase):
 
 
 class Losing(SynchronousTestCase):
-    def test_a_block_that_is_not_there_after_all_is_asked_of_another(self) -> None:
+    def asked(self) -> Bench:
+        """All is asked of one holder, and then another comes."""
         bench = Bench(entry(blocks=2))
         bench.join("a", whole=0b10)
         bench.want()
         bench.quiet()
         bench.join("b", whole=0b10)
         bench.quiet()
+        return bench
+
+    def test_a_block_that_is_not_there_after_all_is_asked_of_another(self) -> None:
+        bench = self.asked()
         bench.node.refused(peer("a"), bench.entry, 0b11, Code.NOT_HERE, bench.now)
         asks = bench.take(Ask)
         self.assertEqual({ask.peer_id for ask in asks}, {peer("b")})
 
     def test_what_a_lost_neighbour_owed_is_asked_of_another(self) -> None:
-        bench = Bench(entry(blocks=2))
-        bench.join("a", whole=0b10)
-        bench.want()
-        bench.quiet()
-        bench.join("b", whole=0b10)
+        bench = self.asked()
         bench.node.left(peer("a"), bench.now)
         asked = 0
         for ask in bench.take(Ask):
@@ -380,23 +381,14 @@ class Losing(SynchronousTestCase):
             self.assertEqual([ask.peer_id for ask in bench.take(Ask)], asked)
 
     def test_a_holder_on_a_busy_machine_has_longer(self) -> None:
-        bench = Bench(entry(blocks=2))
-        bench.join("a", whole=0b10)
-        bench.want()
-        bench.quiet()
-        bench.join("b", whole=0b10)
-        bench.quiet()
+        bench = self.asked()
         bench.later_on_a_busy_machine(5)
         self.assertEqual(bench.take(Withdraw), [])
         bench.later_on_a_busy_machine(3)
         self.assertTrue(bench.take(Withdraw))
 
     def test_a_silent_holder_is_left_for_another(self) -> None:
-        bench = Bench(entry(blocks=2))
-        bench.join("a", whole=0b10)
-        bench.want()
-        bench.quiet()
-        bench.join("b", whole=0b10)
+        bench = self.asked()
         bench.later(1.0)
         self.assertIn(peer("b"), {ask.peer_id for ask in bench.take(Ask)})
 
