@@ -26,22 +26,36 @@ class Policy:
 
     tick_s: float = 0.05
     """How often late things are looked for; everything else follows events."""
+    gather_s: float = 0.01
+    """With slack on all sides, so long events are gathered before they are answered together."""
     news_delay_s: float = 0.008
     """How long blocks that arrived are gathered before neighbours are told of them."""
     news_fanout: int = 8
     """So many neighbours hear of blocks at a time; they have it from each other as from us."""
     promise_fanout: int = 16
     """So many neighbours hear that we want a segment, or that it comes to us from others."""
-    news_slack_delay_s: float = 0.04
+    news_slack_delay_s: float = 0.1
     """The same while the segment is not urgent: fewer and larger words cost less."""
     wish_delay_s: float = 0.05
     """How long a segment may have no source before neighbours are told that it is wanted."""
     turn_blocks: int = 2
     """While several wait for a segment, so many blocks go to one before the next has his turn."""
+    turn_slack_blocks: int = 8
+    """The same with slack: fewer and larger frames cost less."""
+    run_wait_s: float = 0.05
+    """With slack, so long after the last block who leads waits for a run of blocks to send."""
+    spread_more_blocks: int = 16
+    """With some on their way, no fewer are asked of who spreads them, unless he has no more."""
+    pull_more_blocks: int = 4
+    """The same of who is asked for them in order, with slack."""
     withdraw_delay_s: float = 0.02
     """How long blocks that are had elsewhere are gathered before who spreads them is told."""
+    withdraw_slack_delay_s: float = 0.1
+    """The same with slack."""
     hold_s: float = 0.3
     """How long a block sent to one asker is withheld from the next who can have it from him."""
+    hold_slack_s: float = 2.0
+    """The same with slack."""
     spread_window_blocks: int = 128
     """How many blocks may be asked of a parent at once: 2 MiB of 16 KiB blocks."""
     spread_holders: int = 3

@@ -206,6 +206,9 @@ class Sourcing:
                 enough_bps -= neighbour.download.rate_bps
             if count <= 0:
                 continue
+            few = count < min(self.state.policy.pull_more_blocks, available.bit_count())
+            if few and not urgent and neighbour.outstanding_bytes:
+                continue
             if urgent:
                 chosen = lowest(available, count)
             else:
@@ -254,12 +257,21 @@ class Sourcing:
         window = policy.spread_window_blocks - delivery.spread_blocks().bit_count()
         urgent = self.is_urgent(delivery, now)
         crowd = self.rivals(delivery) + 1
+        covered, nearer, distance = 0, 0, NO_DISTANCE
         for offer in useful:
+            if offer.distance != distance:
+                nearer, distance = covered, offer.distance
             count = min(window, self._askable(offer.neighbour, delivery))
             if offer.neighbour.suspect:
                 count = min(count, self._trial(offer.neighbour))
-            chosen = lowest(offer.blocks & wanted, count)
+            else:
+                covered |= offer.blocks
+            open_blocks = offer.blocks & wanted & ~nearer
+            chosen = lowest(open_blocks, count)
             if not chosen:
+                continue
+            few = chosen.bit_count() < min(policy.spread_more_blocks, open_blocks.bit_count())
+            if few and delivery.spread_of:
                 continue
             wanted &= ~chosen
             window -= chosen.bit_count()
@@ -283,6 +295,11 @@ class Sourcing:
             other.asked.get(neighbour.peer_id, 0).bit_count() * other.entry.block_size_bytes
             for other in self.state.deliveries.values()
         )
+        asked_bytes += sum(
+            blocks.bit_count() * entry.block_size_bytes
+            for (peer_id, _), (entry, blocks) in self._withdrawn.items()
+            if peer_id == neighbour.peer_id
+        )
         room_bytes = self.state.policy.outstanding_bytes - asked_bytes
         return room_bytes // delivery.entry.block_size_bytes
 
@@ -298,7 +315,15 @@ class Sourcing:
             if asked & blocks:
                 self.settle(delivery, peer_id, asked & blocks, False, now)
                 self._note_withdrawn(peer_id, delivery.entry, asked & blocks)
-                self.flush_at = self.flush_at or now + self.state.policy.withdraw_delay_s
+                self._flush_by(now + self._withdraw_delay_s(delivery, now))
+
+    def _withdraw_delay_s(self, delivery: Delivery, now: float) -> float:
+        policy = self.state.policy
+        urgent = self.is_urgent(delivery, now)
+        return policy.withdraw_delay_s if urgent else policy.withdraw_slack_delay_s
+
+    def _flush_by(self, at: float) -> None:
+        self.flush_at = at if self.flush_at is None else min(at, self.flush_at)
 
     def _ask(
         self,

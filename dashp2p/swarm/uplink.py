@@ -66,12 +66,14 @@ class Spreading:
         self.sent |= blocks
         self.recent.append((now, blocks))
 
-    def withheld(self, now: float, hold_s: float) -> int:
-        """Blocks sent to somebody so lately that others should have them from him."""
-        self.recent = [(at, blocks) for at, blocks in self.recent if now - at < hold_s]
+    def withheld(self, now: float, hold_s: float, longest_s: float) -> int:
+        """Blocks sent to somebody so lately that others should have them from him; nobody will ask
+        of those before `longest_s`."""
+        self.recent = [(at, blocks) for at, blocks in self.recent if now - at < longest_s]
         held = 0
-        for _, blocks in self.recent:
-            held |= blocks
+        for at, blocks in self.recent:
+            if now - at < hold_s:
+                held |= blocks
         return held
 
 
@@ -188,6 +190,11 @@ class Uplink:
         """Whether any neighbour waits for blocks of that segment."""
         return any(self.waits(peer_id, segment) for peer_id in self.outlets)
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether anybody waits for blocks without slack."""
+        return any(owed.urgent for outlet in self.outlets.values() for owed in outlet.owed.values())
+
     def forget_all(self) -> None:
         """What was sent of which segment does not matter any more."""
         self._spreading.clear()
@@ -252,23 +259,42 @@ class Uplink:
             if owed.spread and self.state.policy.spreading:
                 available = self._spreadable(owed, available, now)
                 if self._rivals(outlet, owed.entry.position):
-                    limit = min(limit, self.state.policy.turn_blocks)
+                    policy = self.state.policy
+                    turn = policy.turn_blocks if owed.urgent else policy.turn_slack_blocks
+                    limit = min(limit, turn)
             if available:
                 first = (available & -available).bit_length() - 1
                 run = available >> first
                 length = (~run & (run + 1)).bit_length() - 1
+                if length < limit and self._will_be_longer(owed, first + length, now):
+                    continue
                 return owed, first, min(length, limit)
         return None
+
+    def _will_be_longer(self, owed: Owed, block: int, now: float) -> bool:
+        """Whether a run of blocks with slack goes on with what is just coming from the origin."""
+        if not owed.spread or owed.urgent:
+            return False
+        delivery = self.state.deliveries.get(owed.entry.position)
+        if delivery is None or not delivery.origin >> block & 1:
+            return False
+        until = delivery.came_at + self.state.policy.run_wait_s
+        if now >= until:
+            return False
+        self._wake(until)
+        return True
 
     def _spreadable(self, owed: Owed, available: int, now: float) -> int:
         spreading = self._spread_of(owed.entry.position)
         fresh = available & ~spreading.sent
         if fresh:
             return fresh
-        held = spreading.withheld(now, self.state.policy.hold_s)
+        policy = self.state.policy
+        hold_s = policy.hold_s + self.state.allowance_s if owed.urgent else policy.hold_slack_s
+        held = spreading.withheld(now, hold_s, max(hold_s, policy.hold_slack_s))
         free = available & ~held
         if not free:
-            self._wake(now + self.state.policy.hold_s / 4)
+            self._wake(now + hold_s / 4)
             return 0
         once = free & ~spreading.again
         return once or free

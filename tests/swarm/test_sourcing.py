@@ -178,9 +178,42 @@ class Spreading(SynchronousTestCase):
         self.assertEqual(bench.take(Withdraw), [])
         bench.got("b", 0b1000)
         self.assertEqual(bench.take(Withdraw), [])
-        bench.now = bench.node.next_wake(bench.now) or 0.0
+        bench.now += bench.node.policy.withdraw_slack_delay_s
         [withdrawn] = bench.take(Withdraw)
         self.assertEqual((withdrawn.peer_id, withdrawn.blocks), (peer("leader"), 0b1100))
+
+    def test_who_is_farther_is_not_asked_for_what_a_nearer_one_will_have(self) -> None:
+        bench = Bench(entry(blocks=180))
+        bench.join("leader")
+        bench.join("other")
+        bench.want()
+        bench.getting("leader")
+        bench.getting("other", distance=1)
+        self.assertEqual({ask.peer_id for ask in bench.take(Ask)}, {peer("leader")})
+
+    def test_who_spreads_is_asked_for_more_when_it_is_worth_a_word(self) -> None:
+        bench = Bench(entry(blocks=180))
+        bench.join("leader")
+        bench.want()
+        bench.getting("leader")
+        bench.quiet()
+        bench.node.blocks_arrived(peer("leader"), bench.entry, full(15), bench.now)
+        self.assertEqual(bench.take(Ask), [])
+        bench.node.blocks_arrived(peer("leader"), bench.entry, 1 << 15, bench.now)
+        self.assertEqual([ask.blocks.bit_count() for ask in bench.take(Ask)], [16])
+
+    def test_what_is_taken_back_without_a_word_yet_counts_as_asked(self) -> None:
+        """Or he would say that he is busy, and be left alone for a while."""
+        bench = Bench(entry(blocks=300))
+        bench.join("leader")
+        bench.join("other")
+        bench.want(slack_s=30.0)
+        bench.getting("leader")
+        bench.quiet()
+        bench.node.blocks_arrived(peer("leader"), bench.entry, full(20), bench.now)
+        bench.got("other", full(40) << 20)
+        asked = [ask for ask in bench.take(Ask) if ask.peer_id == peer("leader")]
+        self.assertEqual(sum(ask.blocks.bit_count() for ask in asked), 20)
 
     def test_a_withdrawal_never_takes_back_what_is_asked_for_after_it(self) -> None:
         bench = Bench()

@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.swarm.commands import Refuse, Send
+from dashp2p.swarm.leading import Grant
 from dashp2p.wire.errors import Code
 from tests.swarm.support import BLOCK, Bench, entry, full, peer
 
@@ -147,13 +148,102 @@ class Spreading(SynchronousTestCase):
         bench.ask("b", full(2), spread=True)
         drain(bench)
         bench.later(1.0)
+        self.assertEqual(drain(bench), [], "with slack the two have time to swap")
+        bench.later(1.5)
         self.assertTrue(drain(bench))
+
+    def test_without_slack_he_has_it_soon(self) -> None:
+        bench = holding("a", "b", blocks=2)
+        bench.ask("a", full(2), spread=True, urgent=True)
+        bench.ask("b", full(2), spread=True, urgent=True)
+        drain(bench)
+        bench.later(0.2)
+        self.assertEqual(drain(bench), [])
+        bench.later(0.3)
+        self.assertTrue(drain(bench))
+
+    def test_on_a_busy_machine_swapping_takes_longer(self) -> None:
+        bench = holding("a", "b", blocks=2)
+        bench.node.state.lag_s = 0.1
+        bench.ask("a", full(2), spread=True, urgent=True)
+        bench.ask("b", full(2), spread=True, urgent=True)
+        drain(bench)
+        bench.later_on_a_busy_machine(ticks=3)
+        self.assertEqual(drain(bench), [])
 
     def test_without_the_mark_nothing_is_withheld(self) -> None:
         bench = holding("a", "b", blocks=4)
         bench.ask("a", full(4))
         bench.ask("b", full(4))
         self.assertEqual(len(drain(bench)), 8)
+
+
+class Leading(SynchronousTestCase):
+    """What is led comes block by block; with slack it goes out in runs."""
+
+    def leading(self, urgent: bool = False) -> Bench:
+        """It fetches ten blocks from the origin, and another waits for them."""
+        bench = Bench()
+        bench.join("a")
+        bench.want()
+        bench.node.lease_answered([Grant(1, True, 1, 0, 10)], bench.now)
+        bench.ask("a", full(10), spread=True, urgent=urgent)
+        bench.quiet()
+        return bench
+
+    def test_a_block_waits_for_the_next_with_slack(self) -> None:
+        bench = self.leading()
+        bench.node.blocks_arrived(None, bench.entry, 0b1, bench.now)
+        self.assertEqual(drain(bench), [])
+
+    def test_not_for_long(self) -> None:
+        bench = self.leading()
+        bench.node.blocks_arrived(None, bench.entry, 0b1, bench.now)
+        bench.later(0.06)
+        self.assertEqual([block for _, block in drain(bench)], [0])
+
+    def test_not_when_it_is_the_last(self) -> None:
+        bench = self.leading()
+        bench.node.blocks_arrived(None, bench.entry, 1 << 9, bench.now)
+        self.assertEqual([block for _, block in drain(bench)], [9])
+
+    def test_not_when_it_is_urgent(self) -> None:
+        bench = self.leading(urgent=True)
+        bench.node.blocks_arrived(None, bench.entry, 0b1, bench.now)
+        self.assertEqual([block for _, block in drain(bench)], [0])
+
+
+class Patience(SynchronousTestCase):
+    """How long events are gathered before they are answered together."""
+
+    def test_with_slack_on_all_sides_a_little(self) -> None:
+        bench = holding("a")
+        bench.ask("a", 0b1)
+        self.assertGreater(bench.node.patience_s(bench.now), 0.0)
+
+    def test_not_while_a_neighbour_is_in_a_hurry(self) -> None:
+        bench = holding("a")
+        bench.node.uplink.outlets[peer("a")].ready = False
+        bench.ask("a", 0b1, urgent=True)
+        self.assertEqual(bench.node.patience_s(bench.now), 0.0)
+
+    def test_not_while_nothing_comes_of_what_is_wanted(self) -> None:
+        bench = Bench()
+        bench.want(slack_s=10.0)
+        self.assertEqual(bench.node.patience_s(bench.now), 0.0)
+
+    def test_not_while_those_who_want_elect_who_fetches(self) -> None:
+        bench = holding("a")
+        bench.node.state.tracker_away = True
+        self.assertEqual(bench.node.patience_s(bench.now), 0.0)
+
+    def test_not_while_a_player_is(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.want(slack_s=1.0)
+        bench.getting("leader")
+        bench.quiet()
+        self.assertEqual(bench.node.patience_s(bench.now), 0.0)
 
 
 class Limits(SynchronousTestCase):
