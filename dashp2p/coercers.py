@@ -40,7 +40,9 @@ class Coercer(Protocol[Coerced]):
     def __call__(self, text: str, /) -> Coerced: ...
 
 
-def _documented(doc: str) -> Callable[[Callable[[str], Coerced]], Callable[[str], Coerced]]:
+def documented(doc: str) -> Callable[[Callable[[str], Coerced]], Callable[[str], Coerced]]:
+    """Says of a coercer what `--help` prints about the form that it takes."""
+
     def mark(coerce: Callable[[str], Coerced]) -> Callable[[str], Coerced]:
         coerce.coerceDoc = doc  # type: ignore[attr-defined]  # the name that twisted.usage reads
         return coerce
@@ -62,7 +64,7 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
-@_documented("a number of bytes, or with kB, MB, GB, KiB, MiB, GiB, TiB")
+@documented("a number of bytes, or with kB, MB, GB, KiB, MiB, GiB, TiB")
 def byte_size(text: str) -> int:
     """'2GiB' -> 2147483648; '500MB' -> 500000000; '4096' -> 4096."""
     size = _scaled(text, _SIZES, "a size; write bytes or a number with MB, MiB or GiB, as in 2GiB")
@@ -71,7 +73,7 @@ def byte_size(text: str) -> int:
     return int(size)
 
 
-@_documented("bits per second, or with kbit, Mbit, Gbit")
+@documented("bits per second, or with kbit, Mbit, Gbit")
 def bit_rate(text: str) -> int:
     """'20Mbit' -> 20000000 bits per second; '800kbit', '2.5Mbit' and a plain number work too."""
     plain = re.sub(r"(?i)(bit)(?:/s|ps)$", r"\1", text.strip())
@@ -81,7 +83,7 @@ def bit_rate(text: str) -> int:
     return int(rate)
 
 
-@_documented("seconds, or with ms, s, m, h, d")
+@documented("seconds, or with ms, s, m, h, d")
 def duration(text: str) -> float:
     """'30s' -> 30.0 seconds; '10m' -> 600.0; '500ms' -> 0.5; '2h', '1d' and plain seconds."""
     seconds = _scaled(text, _DURATIONS, "a duration; write a number with ms, s, m, h or d, as 10m")
@@ -90,7 +92,7 @@ def duration(text: str) -> float:
     return float(seconds)
 
 
-@_documented("yes or no")
+@documented("yes or no")
 def truth(text: str) -> bool:
     """The environment's form of a flag: 1, true, yes, on; 0, false, no, off."""
     word = text.strip().lower()
@@ -104,7 +106,7 @@ def truth(text: str) -> bool:
 def integer(minimum: int, maximum: int) -> Coercer[int]:
     """A coercer for whole numbers from `minimum` to `maximum`, both included."""
 
-    @_documented(f"a whole number from {minimum} to {maximum}")
+    @documented(f"a whole number from {minimum} to {maximum}")
     def coerce(text: str) -> int:
         if not re.fullmatch(r"\s*-?[0-9]{1,18}\s*", text) or not minimum <= int(text) <= maximum:
             raise ValueError(f"{_shown(text)} is not a whole number from {minimum} to {maximum}")
@@ -116,7 +118,7 @@ def integer(minimum: int, maximum: int) -> Coercer[int]:
 def number(minimum: float, maximum: float) -> Coercer[float]:
     """A coercer for numbers from `minimum` to `maximum`, both included."""
 
-    @_documented(f"a number from {minimum:g} to {maximum:g}")
+    @documented(f"a number from {minimum:g} to {maximum:g}")
     def coerce(text: str) -> float:
         try:
             value = float(text)
@@ -132,7 +134,7 @@ def number(minimum: float, maximum: float) -> Coercer[float]:
 def choice(*words: str) -> Coercer[str]:
     """A coercer for one of a few words."""
 
-    @_documented("one of " + ", ".join(words))
+    @documented("one of " + ", ".join(words))
     def coerce(text: str) -> str:
         if text.strip() not in words:
             raise ValueError(f"{_shown(text)} is not one of {', '.join(words)}")
@@ -162,19 +164,19 @@ def _endpoint(text: str, bare_port: str) -> str:
     return text
 
 
-@_documented("a Twisted endpoint such as tcp:9000 or tcp:9000:interface=127.0.0.1; a bare port too")
+@documented("a Twisted endpoint such as tcp:9000 or tcp:9000:interface=127.0.0.1; a bare port too")
 def endpoint(text: str) -> str:
     """A server endpoint string, checked; '9000' becomes 'tcp:9000' (all interfaces)."""
     return _endpoint(text, "tcp:{}")
 
 
-@_documented("a Twisted endpoint such as tcp:8001:interface=127.0.0.1; a bare port is loopback's")
+@documented("a Twisted endpoint such as tcp:8001:interface=127.0.0.1; a bare port is loopback's")
 def local_endpoint(text: str) -> str:
     """As `endpoint`, but a bare port listens on 127.0.0.1 only."""
     return _endpoint(text, "tcp:{}:interface=127.0.0.1")
 
 
-@_documented("a folder that can be read")
+@documented("a folder that can be read")
 def readable_directory(text: str) -> Path:
     """An existing folder, made absolute; links are kept, for a root may be swapped by rename."""
     path = _path(text)
@@ -185,7 +187,7 @@ def readable_directory(text: str) -> Path:
     return path
 
 
-@_documented("a folder; it is made when missing")
+@documented("a folder; it is made when missing")
 def directory_to_fill(text: str) -> Path:
     """A folder that may be missing.
 
@@ -200,7 +202,7 @@ def directory_to_fill(text: str) -> Path:
     return path
 
 
-@_documented("a file that can be read")
+@documented("a file that can be read")
 def readable_file(text: str) -> Path:
     """An existing file, made absolute."""
     path = _path(text)
@@ -211,7 +213,7 @@ def readable_file(text: str) -> Path:
     return path
 
 
-@_documented("a file; it is made when missing")
+@documented("a file; it is made when missing")
 def file_to_keep(text: str) -> Path:
     """A file that the daemon reads, or makes in a folder that exists and can be written."""
     path = _path(text)
@@ -234,7 +236,7 @@ def _missing(text: str) -> str:
     return f"{_shown(text)} does not exist"
 
 
-@_documented("an http or https URL without user name or query")
+@documented("an http or https URL without user name or query")
 def http_url(text: str) -> str:
     """A base URL without its last slash: 'http://host:9000/dash/' -> 'http://host:9000/dash'."""
     text = text.strip()
@@ -257,7 +259,7 @@ def http_url(text: str) -> str:
     return text.rstrip("/")
 
 
-@_documented("an origin as browsers name it: https://site.example or http://10.0.0.5:8000")
+@documented("an origin as browsers name it: https://site.example or http://10.0.0.5:8000")
 def web_origin(text: str) -> str:
     """Scheme, host and port only, lower case, as a browser's Origin header has it."""
     url = http_url(text)
@@ -270,7 +272,7 @@ def web_origin(text: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
-@_documented("a host name or address, without port")
+@documented("a host name or address, without port")
 def host_name(text: str) -> str:
     """A host name, IPv4 or IPv6 address in lower case; IPv6 without brackets."""
     host = text.strip().lower()
@@ -288,7 +290,7 @@ def _check_host(host: str) -> None:
             raise ValueError(f"{_shown(host)} is not a host name or address") from None
 
 
-@_documented("an IPv4 or IPv6 address")
+@documented("an IPv4 or IPv6 address")
 def ip_address(text: str) -> str:
     """An address in its usual short form."""
     try:
@@ -297,7 +299,7 @@ def ip_address(text: str) -> str:
         raise ValueError(f"{_shown(text)} is not an IPv4 or IPv6 address") from None
 
 
-@_documented("64 hexadecimal digits")
+@documented("64 hexadecimal digits")
 def hex_key(text: str) -> bytes:
     """A 32-byte key written as 64 hexadecimal digits."""
     word = text.strip()
@@ -306,7 +308,7 @@ def hex_key(text: str) -> bytes:
     return bytes.fromhex(word)
 
 
-@_documented("text")
+@documented("text")
 def text(text: str) -> str:
     """Any text, as typed."""
     return text

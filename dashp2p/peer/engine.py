@@ -170,7 +170,7 @@ class Engine:
         that starts at once on few cores more than its network does.
         """
         if self._turn is None and not self._stopped:
-            self._turn = self._clock.callLater(self.node.patience_s(self.now), self.run)
+            self._turn = self._clock.callLater(0, self.run)
 
     def _schedule(self) -> None:
         at = self.node.next_wake(self.now)

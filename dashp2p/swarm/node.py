@@ -86,17 +86,6 @@ class Node:
         out, self.state.out = self.state.out, []
         return out
 
-    def patience_s(self, now: float) -> float:
-        """How long what happened may wait for more to happen, and be answered with it: a moment
-        where nobody is in a hurry and all that is wanted is on its way."""
-        if self.state.tracker_away or self.uplink.is_urgent:
-            return 0.0
-        for delivery in self.state.deliveries.values():
-            coming = delivery.asked or delivery.origin
-            if not coming or self.sourcing.is_urgent(delivery, now):
-                return 0.0
-        return self.policy.gather_s
-
     def next_wake(self, now: float) -> float | None:
         """When to call `tick` at the latest; None: only after the next event."""
         due = self.news.flush_at, self.sourcing.flush_at, self.uplink.wake_at

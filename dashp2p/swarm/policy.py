@@ -26,8 +26,6 @@ class Policy:
 
     tick_s: float = 0.05
     """How often late things are looked for; everything else follows events."""
-    gather_s: float = 0.01
-    """With slack on all sides, so long events are gathered before they are answered together."""
     news_delay_s: float = 0.008
     """How long blocks that arrived are gathered before neighbours are told of them."""
     news_fanout: int = 8

@@ -257,21 +257,16 @@ class Sourcing:
         window = policy.spread_window_blocks - delivery.spread_blocks().bit_count()
         urgent = self.is_urgent(delivery, now)
         crowd = self.rivals(delivery) + 1
-        covered, nearer, distance = 0, 0, NO_DISTANCE
         for offer in useful:
-            if offer.distance != distance:
-                nearer, distance = covered, offer.distance
             count = min(window, self._askable(offer.neighbour, delivery))
             if offer.neighbour.suspect:
                 count = min(count, self._trial(offer.neighbour))
-            else:
-                covered |= offer.blocks
-            open_blocks = offer.blocks & wanted & ~nearer
-            chosen = lowest(open_blocks, count)
+            offered = offer.blocks & wanted
+            chosen = lowest(offered, count)
             if not chosen:
                 continue
-            few = chosen.bit_count() < min(policy.spread_more_blocks, open_blocks.bit_count())
-            if few and delivery.spread_of:
+            few = chosen.bit_count() < min(policy.spread_more_blocks, offered.bit_count())
+            if few and delivery.spread_of and not offer.neighbour.suspect:
                 continue
             wanted &= ~chosen
             window -= chosen.bit_count()

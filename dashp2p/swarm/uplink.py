@@ -67,8 +67,8 @@ class Spreading:
         self.recent.append((now, blocks))
 
     def withheld(self, now: float, hold_s: float, longest_s: float) -> int:
-        """Blocks sent to somebody so lately that others should have them from him; nobody will ask
-        of those before `longest_s`."""
+        """Blocks sent to somebody so lately that others should have them from him. What was sent
+        longer ago than `longest_s` is forgotten."""
         self.recent = [(at, blocks) for at, blocks in self.recent if now - at < longest_s]
         held = 0
         for at, blocks in self.recent:
@@ -189,11 +189,6 @@ class Uplink:
     def wanted(self, segment: int) -> bool:
         """Whether any neighbour waits for blocks of that segment."""
         return any(self.waits(peer_id, segment) for peer_id in self.outlets)
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether anybody waits for blocks without slack."""
-        return any(owed.urgent for outlet in self.outlets.values() for owed in outlet.owed.values())
 
     def forget_all(self) -> None:
         """What was sent of which segment does not matter any more."""

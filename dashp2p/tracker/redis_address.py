@@ -6,6 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import field, frozen
 
+from dashp2p.coercers import documented
+
 MEMORY = "memory"
 DEFAULT_PORT = 6379
 MAX_DATABASE = 1_000_000
@@ -25,6 +27,7 @@ class RedisAddress:
         return f"redis://{host}:{self.port}/{self.database}"
 
 
+@documented("memory, or redis://HOST:PORT/DATABASE (redis://:PASSWORD@... where it asks for one)")
 def registry_place(text: str) -> RedisAddress | None:
     """A coercer: None for `memory`. Raises ValueError."""
     if text.strip() == MEMORY:
@@ -43,8 +46,3 @@ def registry_place(text: str) -> RedisAddress | None:
         raise wrong
     password = None if parts.password is None else unquote(parts.password)
     return RedisAddress(parts.hostname, port, int(database), password)
-
-
-registry_place.coerceDoc = (  # type: ignore[attr-defined]
-    "memory, or redis://HOST:PORT/DATABASE (redis://:PASSWORD@... where it asks for one)"
-)

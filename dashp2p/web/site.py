@@ -42,7 +42,7 @@ class BoundedSite(Site):
     `as_local` are answered it on any listener, as if they asked from this machine.
     """
 
-    protocol = BoundedChannel  # type: ignore[assignment]
+    protocol = BoundedChannel  # type: ignore[assignment]  # its own goes on to HTTP/2
     requestFactory = BoundedRequest
 
     def __init__(

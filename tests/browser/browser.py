@@ -53,6 +53,12 @@ SCREENSHOTS_VARIABLE: Final = "DASHP2P_SCREENSHOTS"
 SCREENSHOTS: Final = Path("screenshots")
 """Where they go else: within trial's own folder."""
 PATIENCE_S: Final = 30.0  # for a machine that has much else to do
+_PLAYING: Final = (
+    "(() => { const v = document.querySelector('video'); return v && { at: v.currentTime,"
+    " of: v.duration, ready: v.readyState, paused: v.paused, buffered: v.buffered.length"
+    " && v.buffered.end(v.buffered.length - 1), error: v.error && v.error.message }; })()"
+)
+"""What a test that waits in vain says of the page's video."""
 _STEP_MS: Final = 50
 
 _browser: Browser | None = None
@@ -167,7 +173,10 @@ class Tab:
         deadline = time.monotonic() + patience_s
         while not holds():
             if time.monotonic() > deadline:
-                raise AssertionError(f"after {patience_s} s not yet: {what}; errors: {self.errors}")
+                raise AssertionError(
+                    f"after {patience_s} s not yet: {what}; errors: {self.errors}; "
+                    f"at {self.page.url}: {self.page.evaluate(_PLAYING)}"
+                )
             self.page.wait_for_timeout(_STEP_MS)
 
     def until_text(self, selector: str, part: str) -> None:

@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.swarm.commands import Ask, CallTracker, Drop, Withdraw
+from dashp2p.swarm.delivery import NO_DISTANCE
 from dashp2p.swarm.policy import Policy
 from dashp2p.swarm.sourcing import highest, leader_by_hash, lowest
 from dashp2p.wire.errors import Code
@@ -182,14 +183,15 @@ class Spreading(SynchronousTestCase):
         [withdrawn] = bench.take(Withdraw)
         self.assertEqual((withdrawn.peer_id, withdrawn.blocks), (peer("leader"), 0b1100))
 
-    def test_who_is_farther_is_not_asked_for_what_a_nearer_one_will_have(self) -> None:
-        bench = Bench(entry(blocks=180))
+    def test_a_farther_one_is_not_asked_for_the_few_that_a_nearer_one_cannot_take_yet(self) -> None:
+        bench = Bench(entry(blocks=180), entry(position=2, blocks=4))
         bench.join("leader")
         bench.join("other")
-        bench.want()
-        bench.getting("leader")
-        bench.getting("other", distance=1)
-        self.assertEqual({ask.peer_id for ask in bench.take(Ask)}, {peer("leader")})
+        for segment in (2, 1):
+            bench.want(bench.entries[segment])
+            bench.getting("leader", segment=segment)
+            bench.getting("other", segment=segment, distance=1)
+            self.assertEqual({ask.peer_id for ask in bench.take(Ask)}, {peer("leader")})
 
     def test_who_spreads_is_asked_for_more_when_it_is_worth_a_word(self) -> None:
         bench = Bench(entry(blocks=180))
@@ -201,6 +203,33 @@ class Spreading(SynchronousTestCase):
         self.assertEqual(bench.take(Ask), [])
         bench.node.blocks_arrived(peer("leader"), bench.entry, 1 << 15, bench.now)
         self.assertEqual([ask.blocks.bit_count() for ask in bench.take(Ask)], [16])
+
+    def test_but_who_has_broken_his_word_may_make_it_good_with_one_block(self) -> None:
+        bench = Bench(entry(blocks=180))
+        bench.join("leader")
+        bench.join("doubted").broken = 1
+        bench.join("rival")
+        bench.getting("rival", distance=NO_DISTANCE, blocks=0)
+        bench.want()
+        bench.getting("leader", blocks=full(120))
+        bench.quiet()
+        bench.getting("doubted", blocks=full(180) & ~full(120))
+        [asked] = bench.take(Ask)
+        self.assertEqual((asked.peer_id, asked.blocks.bit_count()), (peer("doubted"), 1))
+
+    def test_who_is_asked_in_order_is_asked_for_more_when_four_fit(self) -> None:
+        bench = Bench(entry(blocks=180))
+        neighbour = bench.join("a", whole=0b10)
+        for other in ("b", "c"):
+            bench.join(other, whole=0b10).download.rate_bps = 1.0
+        neighbour.download.rate_bps = 16e6
+        bench.want(slack_s=30.0)
+        first = next(ask for ask in bench.take(Ask) if ask.peer_id == peer("a")).blocks
+        one = first & -first
+        bench.arrive("a", one)
+        self.assertNotIn(peer("a"), [ask.peer_id for ask in bench.take(Ask)])
+        bench.arrive("a", lowest(first & ~one, 3))
+        self.assertIn(peer("a"), [ask.peer_id for ask in bench.take(Ask)])
 
     def test_what_is_taken_back_without_a_word_yet_counts_as_asked(self) -> None:
         """Or he would say that he is busy, and be left alone for a while."""
@@ -214,6 +243,20 @@ class Spreading(SynchronousTestCase):
         bench.got("other", full(40) << 20)
         asked = [ask for ask in bench.take(Ask) if ask.peer_id == peer("leader")]
         self.assertEqual(sum(ask.blocks.bit_count() for ask in asked), 20)
+
+    def test_one_that_is_urgent_does_not_wait_with_one_that_is_not(self) -> None:
+        bench = Bench(entry(), entry(position=2))
+        bench.join("leader")
+        bench.join("other")
+        for segment, slack_s in ((1, 30.0), (2, 1.0)):
+            bench.want(bench.entries[segment], slack_s)
+            bench.getting("leader", segment=segment)
+            bench.quiet()
+        for segment in (2, 1):
+            bench.got("other", 0b100, segment=segment)
+            bench.quiet()
+        bench.now += bench.node.policy.withdraw_delay_s
+        self.assertTrue(bench.take(Withdraw))
 
     def test_a_withdrawal_never_takes_back_what_is_asked_for_after_it(self) -> None:
         bench = Bench()

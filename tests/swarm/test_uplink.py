@@ -152,6 +152,16 @@ class Spreading(SynchronousTestCase):
         bench.later(1.5)
         self.assertTrue(drain(bench))
 
+    def test_turns_are_short_without_slack_and_longer_with_it(self) -> None:
+        for urgent, most in ((True, 2), (False, 8)):
+            bench = holding("a", "b", blocks=64)
+            for name in "ab":
+                bench.node.uplink.outlets[peer(name)].ready = False
+                bench.node.uplink.outlets[peer(name)].rate.rate_bps = 1e9
+                bench.ask(name, full(64), spread=True, urgent=urgent)
+            bench.node.link_ready(peer("a"), bench.now)
+            self.assertEqual([send.count for send in bench.take(Send)], [most])
+
     def test_without_slack_he_has_it_soon(self) -> None:
         bench = holding("a", "b", blocks=2)
         bench.ask("a", full(2), spread=True, urgent=True)
@@ -211,39 +221,6 @@ class Leading(SynchronousTestCase):
         bench = self.leading(urgent=True)
         bench.node.blocks_arrived(None, bench.entry, 0b1, bench.now)
         self.assertEqual([block for _, block in drain(bench)], [0])
-
-
-class Patience(SynchronousTestCase):
-    """How long events are gathered before they are answered together."""
-
-    def test_with_slack_on_all_sides_a_little(self) -> None:
-        bench = holding("a")
-        bench.ask("a", 0b1)
-        self.assertGreater(bench.node.patience_s(bench.now), 0.0)
-
-    def test_not_while_a_neighbour_is_in_a_hurry(self) -> None:
-        bench = holding("a")
-        bench.node.uplink.outlets[peer("a")].ready = False
-        bench.ask("a", 0b1, urgent=True)
-        self.assertEqual(bench.node.patience_s(bench.now), 0.0)
-
-    def test_not_while_nothing_comes_of_what_is_wanted(self) -> None:
-        bench = Bench()
-        bench.want(slack_s=10.0)
-        self.assertEqual(bench.node.patience_s(bench.now), 0.0)
-
-    def test_not_while_those_who_want_elect_who_fetches(self) -> None:
-        bench = holding("a")
-        bench.node.state.tracker_away = True
-        self.assertEqual(bench.node.patience_s(bench.now), 0.0)
-
-    def test_not_while_a_player_is(self) -> None:
-        bench = Bench()
-        bench.join("leader")
-        bench.want(slack_s=1.0)
-        bench.getting("leader")
-        bench.quiet()
-        self.assertEqual(bench.node.patience_s(bench.now), 0.0)
 
 
 class Limits(SynchronousTestCase):
