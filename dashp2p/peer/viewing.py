@@ -16,6 +16,9 @@ from dashp2p.web.qoe import QoeMeter
 
 SHORTEST_STALL_S = 0.05
 """Shorter than this nobody sees it: a repaint that came late, not a stall."""
+LATE_S = 2.0
+"""Events overtake each other: dash.js 5.2.1 tells that it waits for what it sought when it has told
+that it plays, though its stamp says before. Further back its clock was set."""
 LONGEST_STEP_S = 65.0
 """Reports come each half minute at the least; beyond twice that the machine slept."""
 
@@ -47,7 +50,9 @@ class Viewing:
 
     def hear(self, event: PlayerEvent, now: float) -> None:
         """An event that has come `now`."""
-        self._pass(event, now)
+        overtaken = self._is_overtaken(event)
+        if not overtaken:
+            self._pass(event, now)
         self.tells_states |= event.state is not None
         if not self.tells_states and self.meter.startup_s is None:
             self.meter.startup_s = event.startup_s
@@ -57,8 +62,14 @@ class Viewing:
             self._rate = event.playback_rate
         if event.buffer_s is not None:
             self.buffer_s = event.buffer_s
-        if event.state is not None and event.state != self.state:
+        if event.state is not None and event.state != self.state and not overtaken:
             self._enter(event, now)
+
+    def _is_overtaken(self, event: PlayerEvent) -> bool:
+        """Whether what it says of the state was over when the last event came."""
+        if event.at_s is None or self._at_s is None:
+            return False
+        return 0 < self._at_s - event.at_s <= LATE_S
 
     def _pass(self, event: PlayerEvent, now: float) -> None:
         at_s = now if event.at_s is None else event.at_s

@@ -56,6 +56,24 @@ class ViewingTests(SynchronousTestCase):
         told = self.viewing.document()
         self.assertEqual((told["state"], told["stalls"], told["stalled_ms"]), ("stalled", 1, 3000))
 
+    def test_a_word_that_was_overtaken_by_a_later_one_changes_nothing(self) -> None:
+        """As dash.js seeks on a busy machine."""
+        self.hear(1.0, "p")
+        self.hear(4.000, "k")
+        self.hear(4.017, "p")
+        self.hear(4.002, "w")
+        self.assertEqual(self.viewing.document()["state"], "playing")
+        self.hear(7.0, "r")
+        self.hear(8.8, "p")
+        told = self.viewing.document()
+        self.assertEqual((told["stalls"], told["stalled_ms"]), (1, 1800))
+        self.assertEqual(told["played_s"], 5.983)
+
+    def test_a_clock_that_is_put_back_is_no_such_word(self) -> None:
+        self.hear(100.0, "p")
+        self.hear(40.0, "r")
+        self.assertEqual(self.viewing.document()["state"], "stalled")
+
     def test_waiting_for_what_was_sought_or_for_the_first_picture_is_no_stall(self) -> None:
         self.hear(0.1, "r")
         self.hear(1.0, "p")
