@@ -3,6 +3,7 @@
 A report says in which state the player is now and when that was by its own clock. Between two
 reports the state of the former lasted. `bsd` is not used: it is missing where a stall ends the
 viewing. `msd` is, where nothing better is known: dash.js 5.2.1 counts it from the wrong moment.
+What has ended is over until it plays again: dash.js may still park the playhead before the end.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class Viewing:
             self._rate = event.playback_rate
         if event.buffer_s is not None:
             self.buffer_s = event.buffer_s
-        if event.state is not None and event.state != self.state and not overtaken:
+        parked = self.state == "ended" and event.state != "playing"
+        if event.state not in (None, self.state) and not overtaken and not parked:
             self._enter(event, now)
 
     def _is_overtaken(self, event: PlayerEvent) -> bool:

@@ -69,6 +69,15 @@ class ViewingTests(SynchronousTestCase):
         self.assertEqual((told["stalls"], told["stalled_ms"]), (1, 1800))
         self.assertEqual(told["played_s"], 5.983)
 
+    def test_what_has_ended_is_over_until_it_plays_again(self) -> None:
+        """dash.js parks a playhead that overshot, by a seek and a pause."""
+        self.hear(1.0, "p")
+        for at_s, state in ((13.0, "e"), (13.1, "k"), (13.2, "w"), (13.3, "a")):
+            self.hear(at_s, state)
+        self.assertEqual(self.viewing.document()["state"], "ended")
+        self.hear(20.0, "p")
+        self.assertEqual(self.viewing.document()["state"], "playing")
+
     def test_a_clock_that_is_put_back_is_no_such_word(self) -> None:
         self.hear(100.0, "p")
         self.hear(40.0, "r")
