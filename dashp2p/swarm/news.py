@@ -77,10 +77,13 @@ class News:
         self._parts[segment] = self._parts.get(segment, 0) | blocks
         policy = self.state.policy
         urgent = delivery.deadline_s - now < policy.urgent_s
+        ample = self.state.is_ample(delivery.deadline_s, now)
         if rare and urgent:
             self._flush_by(now + policy.news_delay_s)
         elif rare or urgent:
-            self._flush_by(now + policy.news_slack_delay_s)
+            self._flush_by(
+                now + (policy.news_ample_delay_s if ample else policy.news_slack_delay_s)
+            )
 
     def whole(self, segment: int) -> None:
         """The segment is complete: everybody may ask for it."""

@@ -32,24 +32,26 @@ class Policy:
     """So many neighbours hear of blocks at a time; they have it from each other as from us."""
     promise_fanout: int = 16
     """So many neighbours hear that we want a segment, or that it comes to us from others."""
-    news_slack_delay_s: float = 0.1
+    news_slack_delay_s: float = 0.04
     """The same while the segment is not urgent: fewer and larger words cost less."""
+    news_ample_delay_s: float = 0.1
+    """The same with ample slack."""
     wish_delay_s: float = 0.05
     """How long a segment may have no source before neighbours are told that it is wanted."""
     turn_blocks: int = 2
     """While several wait for a segment, so many blocks go to one before the next has his turn."""
-    turn_slack_blocks: int = 8
-    """The same with slack: fewer and larger frames cost less."""
+    turn_ample_blocks: int = 8
+    """The same with ample slack: fewer and larger frames cost less."""
     run_wait_s: float = 0.05
-    """With slack, so long after the last block who leads waits for a run of blocks to send."""
+    """With ample slack, so long after the last block a leader waits for a run of blocks to send."""
     spread_more_blocks: int = 16
     """With some on their way, no fewer are asked of who spreads them, unless he has no more."""
     pull_more_blocks: int = 4
-    """The same of who is asked for them in order, with slack."""
+    """The same of who is asked for them in order, with ample slack."""
     withdraw_delay_s: float = 0.02
     """How long blocks that are had elsewhere are gathered before who spreads them is told."""
-    withdraw_slack_delay_s: float = 0.1
-    """The same with slack."""
+    withdraw_ample_delay_s: float = 0.1
+    """The same with ample slack."""
     hold_s: float = 0.3
     """How long a block sent to one asker is withheld from the next who can have it from him."""
     hold_slack_s: float = 2.0
@@ -91,6 +93,9 @@ class Policy:
     """What is left to spare when the last way out, the origin, is taken."""
     urgent_s: float = 1.5
     """With less slack than this, blocks are asked for in order and bypass the upload slots."""
+    ample_s: float = 4.0
+    """With more slack than this peers swap in coarser pieces. With less a player may still be
+    climbing, and go by how fast a segment comes."""
     prefetch_within_s: float = 20.0
     """What a player names as next is begun if it is due so soon. Whoever has more in its buffer
     leaves time enough when it asks."""

@@ -191,6 +191,7 @@ class Sourcing:
         if not open_blocks:
             return
         urgent = self.is_urgent(delivery, now)
+        ample = self.state.is_ample(delivery.deadline_s, now)
         enough_bps = math.inf if urgent else _enough_bps(delivery)
         for neighbour, blocks in _in_order(holders, entry.block_size_bytes, urgent):
             available = blocks & open_blocks & ~delivery.spread_of.get(neighbour.peer_id, 0)
@@ -207,7 +208,7 @@ class Sourcing:
             if count <= 0:
                 continue
             few = count < min(self.state.policy.pull_more_blocks, available.bit_count())
-            if few and not urgent and neighbour.outstanding_bytes:
+            if few and ample and neighbour.outstanding_bytes:
                 continue
             if urgent:
                 chosen = lowest(available, count)
@@ -314,8 +315,8 @@ class Sourcing:
 
     def _withdraw_delay_s(self, delivery: Delivery, now: float) -> float:
         policy = self.state.policy
-        urgent = self.is_urgent(delivery, now)
-        return policy.withdraw_delay_s if urgent else policy.withdraw_slack_delay_s
+        ample = self.state.is_ample(delivery.deadline_s, now)
+        return policy.withdraw_ample_delay_s if ample else policy.withdraw_delay_s
 
     def _flush_by(self, at: float) -> None:
         self.flush_at = at if self.flush_at is None else min(at, self.flush_at)

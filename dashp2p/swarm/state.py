@@ -47,6 +47,10 @@ class State:
         are the others' as a rule. What is asked for again there is more work for everybody."""
         return min(self.policy.late_factor * self.lag_s, self.policy.allowance_s)
 
+    def is_ample(self, due_at: float, now: float) -> bool:
+        """Whether so much time is left that fewer and larger words are better than early ones."""
+        return due_at - now > self.policy.ample_s
+
     @property
     def gap_s(self) -> float:
         """In a hurry, with no block for so long: what others have too is no longer waited for."""

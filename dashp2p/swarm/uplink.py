@@ -255,7 +255,8 @@ class Uplink:
                 available = self._spreadable(owed, available, now)
                 if self._rivals(outlet, owed.entry.position):
                     policy = self.state.policy
-                    turn = policy.turn_blocks if owed.urgent else policy.turn_slack_blocks
+                    ample = self.state.is_ample(owed.due_at, now)
+                    turn = policy.turn_ample_blocks if ample else policy.turn_blocks
                     limit = min(limit, turn)
             if available:
                 first = (available & -available).bit_length() - 1
@@ -267,8 +268,8 @@ class Uplink:
         return None
 
     def _will_be_longer(self, owed: Owed, block: int, now: float) -> bool:
-        """Whether a run of blocks with slack goes on with what is just coming from the origin."""
-        if not owed.spread or owed.urgent:
+        """Whether a run of blocks, with ample slack, goes on with what comes from the origin."""
+        if not owed.spread or not self.state.is_ample(owed.due_at, now):
             return False
         delivery = self.state.deliveries.get(owed.entry.position)
         if delivery is None or not delivery.origin >> block & 1:

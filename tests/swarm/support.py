@@ -103,10 +103,16 @@ class Bench:
         self.node.told(peer(name), Gone((SegmentBlocks(segment, blocks),)), self.now)
 
     def ask(
-        self, name: str, blocks: int, request_id: int = 1, segment: int = 1, **kind: bool
+        self,
+        name: str,
+        blocks: int,
+        request_id: int = 1,
+        segment: int = 1,
+        deadline_ms: int = 5000,
+        **kind: bool,
     ) -> None:
         """A neighbour requests blocks."""
-        request = Request(segment, blocks, 5000, request_id=request_id, **kind)
+        request = Request(segment, blocks, deadline_ms, request_id=request_id, **kind)
         self.node.requested(peer(name), request, self.now)
 
     def arrive(self, name: str | None, blocks: int, segment: Entry | None = None) -> bool:

@@ -182,7 +182,7 @@ class Telling(SynchronousTestCase):
         bench.join("leader")
         bench.join("a")
         bench.getting("a", distance=255, blocks=0)
-        bench.want()
+        bench.want(slack_s=3.0)
         bench.getting("leader")
         bench.quiet()
         bench.arrive("leader", 0b1)
@@ -194,6 +194,21 @@ class Telling(SynchronousTestCase):
         [got] = frames(bench, "a", Got)
         assert isinstance(got, Got)
         self.assertEqual([item.blocks for item in got.news], [0b11])
+
+    def test_with_ample_slack_they_are_gathered_for_longer(self) -> None:
+        bench = Bench()
+        bench.join("leader")
+        bench.join("a")
+        bench.getting("a", distance=255, blocks=0)
+        bench.want(slack_s=10.0)
+        bench.getting("leader")
+        bench.now += 0.06
+        bench.quiet()  # what it says of its wish, too, is said by now
+        bench.arrive("leader", 0b1)
+        bench.now += 0.06
+        self.assertEqual(frames(bench, "a", Got), [])
+        bench.now += 0.06
+        self.assertEqual(len(frames(bench, "a", Got)), 1)
 
     def test_urgent_blocks_are_announced_sooner(self) -> None:
         bench = Bench()

@@ -179,7 +179,9 @@ class Spreading(SynchronousTestCase):
         self.assertEqual(bench.take(Withdraw), [])
         bench.got("b", 0b1000)
         self.assertEqual(bench.take(Withdraw), [])
-        bench.now += bench.node.policy.withdraw_slack_delay_s
+        bench.now += bench.node.policy.withdraw_delay_s
+        self.assertEqual(bench.take(Withdraw), [], "there is ample slack")
+        bench.now += bench.node.policy.withdraw_ample_delay_s
         [withdrawn] = bench.take(Withdraw)
         self.assertEqual((withdrawn.peer_id, withdrawn.blocks), (peer("leader"), 0b1100))
 

@@ -152,13 +152,13 @@ class Spreading(SynchronousTestCase):
         bench.later(1.5)
         self.assertTrue(drain(bench))
 
-    def test_turns_are_short_without_slack_and_longer_with_it(self) -> None:
-        for urgent, most in ((True, 2), (False, 8)):
+    def test_turns_are_longer_with_ample_slack(self) -> None:
+        for deadline_ms, most in ((3000, 2), (5000, 8)):
             bench = holding("a", "b", blocks=64)
             for name in "ab":
                 bench.node.uplink.outlets[peer(name)].ready = False
                 bench.node.uplink.outlets[peer(name)].rate.rate_bps = 1e9
-                bench.ask(name, full(64), spread=True, urgent=urgent)
+                bench.ask(name, full(64), deadline_ms=deadline_ms, spread=True)
             bench.node.link_ready(peer("a"), bench.now)
             self.assertEqual([send.count for send in bench.take(Send)], [most])
 
@@ -189,19 +189,19 @@ class Spreading(SynchronousTestCase):
 
 
 class Leading(SynchronousTestCase):
-    """What is led comes block by block; with slack it goes out in runs."""
+    """What is led comes block by block; with ample slack it goes out in runs."""
 
-    def leading(self, urgent: bool = False) -> Bench:
+    def leading(self, deadline_ms: int = 5000) -> Bench:
         """It fetches ten blocks from the origin, and another waits for them."""
         bench = Bench()
         bench.join("a")
         bench.want()
         bench.node.lease_answered([Grant(1, True, 1, 0, 10)], bench.now)
-        bench.ask("a", full(10), spread=True, urgent=urgent)
+        bench.ask("a", full(10), deadline_ms=deadline_ms, spread=True)
         bench.quiet()
         return bench
 
-    def test_a_block_waits_for_the_next_with_slack(self) -> None:
+    def test_a_block_waits_for_the_next_with_ample_slack(self) -> None:
         bench = self.leading()
         bench.node.blocks_arrived(None, bench.entry, 0b1, bench.now)
         self.assertEqual(drain(bench), [])
@@ -217,8 +217,8 @@ class Leading(SynchronousTestCase):
         bench.node.blocks_arrived(None, bench.entry, 1 << 9, bench.now)
         self.assertEqual([block for _, block in drain(bench)], [9])
 
-    def test_not_when_it_is_urgent(self) -> None:
-        bench = self.leading(urgent=True)
+    def test_not_with_less_slack(self) -> None:
+        bench = self.leading(deadline_ms=3000)
         bench.node.blocks_arrived(None, bench.entry, 0b1, bench.now)
         self.assertEqual([block for _, block in drain(bench)], [0])
 
