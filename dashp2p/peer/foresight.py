@@ -73,14 +73,18 @@ class Foresight:
     sessions: Sessions
     advice: Advice
 
-    def manifest_asked(self, index: Index, now: float) -> None:
-        """A player is about to get the manifest. While another plays, it may be that one, once
-        more."""
+    def soon(self, now: float) -> float:
+        """When what a player with nothing in its buffer may ask for next is due."""
+        return now + self.sessions.policy.start_grace_s
+
+    def begin(self, index: Index, now: float) -> None:
+        """A player may come, or is about to get the manifest. While another plays, it may be that
+        one, once more."""
         if not self.sessions.policy.prefetch or self.sessions.active(now):
             return
         for entry in beginnings(index):
             try:
-                self.engine.want(entry, now + self.sessions.policy.start_grace_s)
+                self.engine.want(entry, self.soon(now))
             except StoreError:
                 return  # no memory to spare: the player will be told when it asks
 

@@ -89,6 +89,9 @@ MAX_NEWEST: Final = 1024
 """Origins whose newest index is remembered."""
 INDEX_WAIT_S: Final = 4.0
 """How long a player's request waits for the index before it is passed through."""
+BEGINNING_AFTER_S: Final = 0.5
+"""So long after the index the beginning of the film is fetched, if no player asked for it: by then
+there are links, and it comes as fast as what follows."""
 MAX_PATH_CHARS: Final = 1024
 MAX_SESSIONS: Final = 64
 MAX_RECORDS: Final = 120

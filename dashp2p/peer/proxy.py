@@ -24,7 +24,6 @@ from dashp2p.peer.presentation import Presentation
 from dashp2p.peer.relay import pass_through
 from dashp2p.peer.sessions import Session, Sessions
 from dashp2p.store.errors import StoreError
-from dashp2p.swarm.advice import Advice
 from dashp2p.swarm.players import Hints
 from dashp2p.web.cmcd import Cmcd, cmcd_of
 from dashp2p.web.cmsd import cmsd_dynamic, set_cmsd
@@ -49,7 +48,7 @@ class DashResource(Resource):
         presentation: Presentation,
         origin: OriginClient,
         sessions: Sessions,
-        advice: Advice,
+        foresight: Foresight,
         cors: CorsPolicy,
         clock: IReactorTime,
         unsigned: bool = True,
@@ -59,11 +58,11 @@ class DashResource(Resource):
         self._presentation = presentation
         self._origin = origin
         self._sessions = sessions
-        self._advice = advice
+        self._advice = foresight.advice
         self._cors = cors
         self._clock = clock
         self._unsigned = unsigned
-        self._foresight = Foresight(engine, sessions, advice)
+        self._foresight = foresight
         engine.completed.append(self._completed)
 
     def render(self, request: Request) -> bytes | int:
@@ -181,7 +180,7 @@ class DashResource(Resource):
     def _foresee(self, entry: Entry) -> None:
         index = self._presentation.index
         if entry.kind is Kind.MANIFEST and index is not None:
-            self._foresight.manifest_asked(index, self._clock.seconds())
+            self._foresight.begin(index, self._clock.seconds())
 
     def _unavailable(self, request: Request, entry: Entry, why: str) -> None:
         log.warn("{path} cannot be had: {why}", path=entry.path, why=why)

@@ -27,13 +27,14 @@ from twisted.web.client import (
 )
 from twisted.web.resource import Resource
 
-from dashp2p.content.entry import Entry, Kind
+from dashp2p.content.entry import Entry
 from dashp2p.content.index import Index, IndexRefused, IndexSignature
 from dashp2p.content.keys import KeyRefused, load_or_create_key, public_bytes
 from dashp2p.content.keys import peer_id as peer_id_of
 from dashp2p.peer.endpoints import Endpoints
 from dashp2p.peer.engine import Engine
 from dashp2p.peer.exchange import Exchange, tcp_endpoint
+from dashp2p.peer.foresight import Foresight
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.known_keys import KnownKeys
 from dashp2p.peer.limits import (
@@ -58,6 +59,7 @@ from dashp2p.peer.sessions import Sessions
 from dashp2p.peer.stats import Stats
 from dashp2p.peer.tickets import Tickets
 from dashp2p.peer.tracker_client import TrackerClient, TrackerError
+from dashp2p.peer.warming import Warming
 from dashp2p.places import client_folder
 from dashp2p.store.blockstore import BlockStore
 from dashp2p.store.disk import RealDisk
@@ -157,8 +159,6 @@ class PeerService(Service):
         self._policy = Policy.without(settings.ablations | alone)
         self._membership: Membership | None = None
         self._index_coming: Incoming | None = None
-        self._cold = False
-        """Whether the init segments are still to be wanted."""
         self._jobs: set[Deferred[Any]] = set()
         self._members: list[Listener] = []
 
@@ -255,6 +255,10 @@ class PeerService(Service):
         metrics = Metrics(self.stats.families)
         folder = settings.client or client_folder()
         page = Page(folder, self.stats, self.sessions, metrics, self._not_ready, page_cors)
+        foresight = Foresight(self.engine, self.sessions, self.advice)
+        self._warming = Warming(
+            self.engine, self.presentation, foresight, reactor, self._tracker_url is not None
+        )
         root = _Root(page.resource())
         root.putChild(
             b"dash",
@@ -263,7 +267,7 @@ class PeerService(Service):
                 self.presentation,
                 self.origin,
                 self.sessions,
-                self.advice,
+                foresight,
                 cors,
                 reactor,
                 self.settings.unsigned,
@@ -413,11 +417,6 @@ class PeerService(Service):
     def _completed(self, entry: Entry, incoming: Incoming) -> None:
         if entry.position == 0 and self.presentation.index is None:
             self._index_here(entry)
-        index = self.presentation.index
-        if self._cold and index is not None and entry.kind is Kind.MEDIA:
-            coming = (incoming.entry.kind for incoming in self.engine.incoming.values())
-            if Kind.MEDIA not in coming:
-                self._warm(index)
 
     def _index_here(self, entry: Entry) -> None:
         signature = self.presentation.signature
@@ -449,19 +448,7 @@ class PeerService(Service):
         for link in self.exchange.links.values():
             if link.is_open and not link.is_closed:
                 link.send(self._have())
-        self._cold = True
-        if not self.presentation.awaited:
-            self._warm(index)
-
-    def _warm(self, index: Index) -> None:
-        """The MPD and the init segments are small, and every player asks for them first. One that
-        waits already gets what it begins with first (foresight), and what it may need later then:
-        a peer may have few leases at a time, and ten that start together have enough to do."""
-        self._cold = False
-        with self.engine.together():
-            for entry in index.entries:
-                if entry.kind is Kind.INIT or entry.path.endswith(".mpd"):
-                    self.engine.want(entry, self._soon())
+        self._warming.index_taken(index)
 
     def _recover(self, index: Index) -> None:
         """Check what an earlier run left in the cache, off the reactor, one file at a time."""
@@ -519,6 +506,7 @@ class PeerService(Service):
         Service.stopService(self)
         self.engine.leave()
         self.presentation.stop()
+        self._warming.stop()
         self._remember_network()
         for job in list(self._jobs):
             job.cancel()

@@ -55,7 +55,8 @@ class Advice:
         self._cap = None
 
     def recall(self, etp_bps: float) -> None:
-        """What the network gave an earlier run: it counts until something is measured."""
+        """What the network gave an earlier run, or to what nobody waited for: it counts until
+        something is measured."""
         self.etp_bps = etp_bps
         self._recalled = True
 
@@ -105,9 +106,13 @@ class Advice:
         """Whether the network gives more than the best that a player can ask for, as measured, and
         our uplink (None: unlimited) is no thin one: what is not urgent is then not in the way of
         what is, here and at neighbours."""
-        if uplink_bps is not None and uplink_bps < THIN_FACTOR * self._best_bps:
+        if self.is_thin(uplink_bps):
             return False
         return self.measured_bps is not None and self.measured_bps >= ROOM_FACTOR * self._best_bps
+
+    def is_thin(self, uplink_bps: float | None) -> bool:
+        """Whether all of such an uplink (None: unlimited) is needed for what players wait for."""
+        return uplink_bps is not None and uplink_bps < THIN_FACTOR * self._best_bps
 
     def is_top(self, rate_bps: float) -> bool:
         """Whether there is no rung above one of that rate."""

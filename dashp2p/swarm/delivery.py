@@ -7,6 +7,7 @@ from attrs import define, field
 from dashp2p.content.entry import Entry
 
 NO_DISTANCE = 255
+SHORTEST_S = 0.001
 
 
 @define(eq=False)
@@ -86,6 +87,14 @@ class Delivery:
     def complete(self) -> bool:
         """Whether every block is here."""
         return self.here == self.full
+
+    def rate_bps(self, now: float) -> float | None:
+        """How fast it came, complete now, the wait for its first block not counted; None where all
+        of it is one block."""
+        if self.first_at is None or self.entry.block_count < 2:
+            return None
+        came_bytes = self.entry.size_bytes - self.entry.block_length(0)
+        return came_bytes * 8 / max(SHORTEST_S, now - self.first_at)
 
     def asked_blocks(self) -> int:
         """All blocks asked of neighbours and not answered."""

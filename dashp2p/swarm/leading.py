@@ -126,7 +126,8 @@ class Leading:
 
     def _stale(self, delivery: Delivery, now: float) -> bool:
         quiet_s = now - max(delivery.progress_at, delivery.wanted_at)
-        return quiet_s > self.state.stale_s
+        patience_s = self.state.policy.stale_share * (delivery.deadline_s - now)
+        return quiet_s > max(self.state.stale_s, min(patience_s, self.state.policy.stale_most_s))
 
     def _hangs(self, delivery: Delivery, now: float) -> bool:
         """Whether, in a hurry, all has come but what somebody was to bring long ago.

@@ -72,7 +72,11 @@ class Policy:
     """With so long between two ticks it was us who stood still (a laptop slept, a process was
     stopped): nobody else is blamed for it."""
     stale_s: float = 0.5
-    """A delivery with no news for so long may ask for a hedge."""
+    """A delivery with no news for so long may ask for a hedge ..."""
+    stale_share: float = 0.25
+    """... but with slack it waits for this share of that: who lost packets goes on ..."""
+    stale_most_s: float = 2.0
+    """... and no longer than this."""
     most_hops: int = 12
     """Nobody promises blocks that would come over more neighbours. Where a source is lost and those
     who waited turn to each other, the promises rise hop by hop: here they end."""

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.web.resource import Resource
 
 from dashp2p.content.signature import INDEX_NAME
+from dashp2p.peer.foresight import Foresight
 from dashp2p.peer.known_keys import KnownKeys
 from dashp2p.peer.limits import PLAYER_STALLED_S
 from dashp2p.peer.newest import NewestIndexes
@@ -58,7 +59,7 @@ class Proxy:
                 self.presentation,
                 peer.origin,
                 self.sessions,
-                self.advice,
+                Foresight(peer.engine, self.sessions, self.advice),
                 CorsPolicy(frozenset({"https://films.example"})),
                 swarm.clock,
                 unsigned,

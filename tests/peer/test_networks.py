@@ -51,7 +51,7 @@ class RestartTests(ServiceTestCase):
 
     def test_a_peer_remembers_how_fast_its_network_was(self) -> None:
         self.origin.chunk_s = 0.02
-        first = self.start()
+        first = self.start(0.2)
         self.ask(first, f"/dash/{SEGMENT}", 3.0)
         measured_bps = first.advice.measured_bps
         assert measured_bps is not None
@@ -63,7 +63,7 @@ class RestartTests(ServiceTestCase):
     def test_of_another_origin_nothing_is_known(self) -> None:
         self.cache.mkdir(parents=True)
         (self.cache / NETWORKS_FILE).write_text(json.dumps({"http://other.test/dash": 1_000_000}))
-        self.assertIsNone(self.start().advice.etp_bps)
+        self.assertIsNone(self.start(0.2).advice.etp_bps)
 
     def test_a_run_that_measured_nothing_leaves_it_as_it_was(self) -> None:
         self.stop(self.start())

@@ -168,7 +168,7 @@ class StartTests(ServiceTestCase):
         self.assertGreater(announce["port"], 0)
 
     def test_what_every_player_asks_first_is_fetched_ahead(self) -> None:
-        service = self.start()
+        service = self.start(0.2)
         for path in ("dash.mpd", "init_0.m4s"):
             self.assertTrue(service.engine.is_here(FILM.entry(path)), path)
         self.assertFalse(service.engine.is_here(FILM.entry(SEGMENT)))
@@ -516,7 +516,7 @@ class CacheTests(ServiceTestCase):
         self.stop(first)
         file = self.cache / "segments" / FILM.entry(SEGMENT).digest.hex()
         file.write_bytes(bytes(len(DATA)))
-        second = self.start()
+        second = self.start(0.2)
         self.assertFalse(second.engine.is_here(FILM.entry(SEGMENT)))
         self.assertEqual(self.ask(second, f"/dash/{SEGMENT}").body, DATA)
 
@@ -693,7 +693,7 @@ class StopTests(ServiceTestCase):
             self.reactor.callLater(1.0, wait.callback, None)
             return wait.addCallback(lambda _: done)
 
-        service = self.start()
+        service = self.start(0.2)
         self.patch(service_module, "deferToThreadPool", slow)
         connection = Connection(service._players.site)
         connection.get(f"/dash/{SEGMENT}")

@@ -327,17 +327,17 @@ class Leases(SynchronousTestCase):
 
 
 class Hedges(SynchronousTestCase):
-    def led(self, policy: Policy | None = None) -> Bench:
+    def led(self, policy: Policy | None = None, slack_s: float = 2.5) -> Bench:
         bench = Bench(policy=policy)
         bench.join("leader")
-        bench.want()
+        bench.want(slack_s=slack_s)
         bench.getting("leader")
         refused(bench)
         bench.quiet()
         return bench
 
     def test_nobody_hedges_while_news_is_fresh(self) -> None:
-        bench = self.led()
+        bench = self.led(slack_s=4.0)
         for block in range(5):
             bench.later(0.3)
             bench.arrive("leader", 1 << block)
@@ -351,6 +351,20 @@ class Hedges(SynchronousTestCase):
         [want] = call.wants
         self.assertTrue(want.hedge)
         self.assertEqual(want.missing, full(10) & ~1)
+
+    def test_with_slack_it_has_a_share_of_it(self) -> None:
+        bench = self.led(slack_s=6.0)
+        bench.later(1.1)
+        self.assertEqual(bench.take(CallTracker), [])
+        bench.later(0.3)
+        self.assertTrue(bench.take(CallTracker))
+
+    def test_with_ample_slack_it_has_no_more_than_two_seconds(self) -> None:
+        bench = self.led(slack_s=60.0)
+        bench.later(1.9)
+        self.assertEqual(bench.take(CallTracker), [])
+        bench.later(0.2)
+        self.assertTrue(bench.take(CallTracker))
 
     def test_a_leader_on_a_busy_machine_has_longer(self) -> None:
         bench = self.led()

@@ -67,7 +67,7 @@ class Arrivals:
             listeners, incoming.listeners = incoming.listeners, []
             self.peer.completed(entry)
             for watcher in self.peer.watchers:
-                watcher(entry)
+                watcher(entry, incoming.delivery)
             for listener in listeners:
                 listener(True)
 

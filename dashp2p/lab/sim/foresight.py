@@ -11,8 +11,10 @@ from dashp2p.content.entry import Entry, Kind
 from dashp2p.lab.sim.incoming import size_of
 from dashp2p.lab.sim.peer import Peer
 from dashp2p.lab.sim.player import Told
+from dashp2p.peer.limits import BEGINNING_AFTER_S
 from dashp2p.swarm.advice import Advice
 from dashp2p.swarm.ahead import Ahead
+from dashp2p.swarm.delivery import Delivery
 from dashp2p.swarm.players import Hints
 
 
@@ -45,9 +47,9 @@ class Foresight:
         if in_vain is not None:
             self.peer.unforesee(in_vain)
 
-    def pace_s(self, entry: Entry, deadline_s: float, told: Told | None) -> float:
+    def pace_s(self, entry: Entry, deadline_s: float) -> float:
         """How long its answer takes at least, where some of it is here."""
-        if told is None or told.startup or not self.peer.verified(entry):
+        if not self.peer.verified(entry):
             return 0.0
         if not self.peer.policy.pacing or self.peer.film.media_type(entry) != "video":
             return 0.0
@@ -91,11 +93,28 @@ class Foresight:
         unplayed = self.peer.tally.unplayed
         return sum(size for position, size in unplayed.items() if position not in awaited)
 
-    def _completed(self, entry: Entry) -> None:
+    def _begin(self) -> None:
+        """Nobody watches yet, perhaps: how the film begins, as `dashp2p.peer.warming` does."""
+        peer = self.peer
+        if not peer.alive or self.advice.is_thin(peer.node.state.uplink_bps):
+            return
+        lowest = min(peer.film.video, key=lambda rung: rung.bandwidth_bps)
+        for rung in (lowest, peer.film.audio):
+            first = peer.film.media(rung, 0)
+            if first is not None:
+                peer.want(first, peer.clock.now + peer.policy.start_grace_s)
+
+    def _completed(self, entry: Entry, delivery: Delivery) -> None:
+        if entry is self.peer.film.index and self.peer.policy.prefetch:
+            self.peer.clock.call_later(BEGINNING_AFTER_S, self._begin)
         wait = self._waits.pop(entry.position, None)
         if entry.kind is not Kind.MEDIA or self.peer.film.media_type(entry) != "video":
             return
-        if wait is not None:
+        if wait is None:
+            rate_bps = delivery.rate_bps(self.peer.clock.now)
+            if rate_bps is not None and self.advice.sustained_bps is None:
+                self.advice.recall(rate_bps)
+        else:
             since_s, here_bytes = wait
             came_bytes = entry.size_bytes - here_bytes
             self.advice.delivered(came_bytes, self.peer.clock.now - since_s)

@@ -27,6 +27,7 @@ from dashp2p.lab.sim.origin import HttpClient, Origin
 from dashp2p.lab.sim.pipes import Host, Wiring
 from dashp2p.lab.sim.tracker import Leased
 from dashp2p.swarm import commands as do
+from dashp2p.swarm.delivery import Delivery
 from dashp2p.swarm.node import Node
 from dashp2p.swarm.policy import Policy
 
@@ -68,7 +69,7 @@ class Peer:
     """Bit p for each whole, verified segment."""
     incoming: dict[int, Incoming] = field(factory=dict)
     completed: Callable[[Entry], None] = field(default=lambda entry: None)
-    watchers: list[Callable[[Entry], None]] = field(factory=list)
+    watchers: list[Callable[[Entry, Delivery], None]] = field(factory=list)
     """Called too when a file is whole."""
     on_fetch: Callable[[Peer, Entry, int, str], None] | None = None
     """Called before these blocks are fetched from the origin for that reason."""

@@ -72,7 +72,7 @@ class PeerProxy:
         self.asked.append(asked)
         if entry.kind is Kind.MEDIA:
             self.foresight.asked(entry, deadline_s)
-        pace_s = self.foresight.pace_s(entry, deadline_s, told)
+        pace_s = self.foresight.pace_s(entry, deadline_s)
 
         def answered(whole: bool) -> None:
             self._open.pop(asked, None)
