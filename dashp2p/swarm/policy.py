@@ -75,7 +75,7 @@ class Policy:
     """A delivery with no news for so long may ask for a hedge ..."""
     stale_share: float = 0.25
     """... but with slack it waits for this share of that: who lost packets goes on ..."""
-    stale_most_s: float = 2.0
+    stale_most_s: float = 1.0
     """... and no longer than this."""
     most_hops: int = 12
     """Nobody promises blocks that would come over more neighbours. Where a source is lost and those

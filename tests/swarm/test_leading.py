@@ -353,15 +353,15 @@ class Hedges(SynchronousTestCase):
         self.assertEqual(want.missing, full(10) & ~1)
 
     def test_with_slack_it_has_a_share_of_it(self) -> None:
-        bench = self.led(slack_s=6.0)
-        bench.later(1.1)
+        bench = self.led(slack_s=4.0)
+        bench.later(0.7)
         self.assertEqual(bench.take(CallTracker), [])
-        bench.later(0.3)
+        bench.later(0.2)
         self.assertTrue(bench.take(CallTracker))
 
-    def test_with_ample_slack_it_has_no_more_than_two_seconds(self) -> None:
+    def test_with_ample_slack_it_has_no_more_than_a_second(self) -> None:
         bench = self.led(slack_s=60.0)
-        bench.later(1.9)
+        bench.later(0.9)
         self.assertEqual(bench.take(CallTracker), [])
         bench.later(0.2)
         self.assertTrue(bench.take(CallTracker))
