@@ -256,9 +256,9 @@ class PeerService(Service):
         folder = settings.client or client_folder()
         page = Page(folder, self.stats, self.sessions, metrics, self._not_ready, page_cors)
         foresight = Foresight(self.engine, self.sessions, self.advice)
-        self._warming = Warming(
-            self.engine, self.presentation, foresight, reactor, self._tracker_url is not None
-        )
+        # What a peer fetches that gives nothing, or without a tracker, is of use to nobody else.
+        begins = self._tracker_url is not None and settings.mode == FULL
+        self._warming = Warming(self.engine, self.presentation, foresight, reactor, begins)
         root = _Root(page.resource())
         root.putChild(
             b"dash",

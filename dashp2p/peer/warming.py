@@ -20,7 +20,7 @@ from dashp2p.store.errors import StoreError
 
 
 class Warming:
-    """Wants it, once the index is here. `stop` it."""
+    """Wants it, once the index is here; how the film begins only where it `begins`. `stop` it."""
 
     def __init__(
         self,

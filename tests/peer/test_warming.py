@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from dashp2p.content.entry import Entry
+from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.limits import BEGINNING_AFTER_S
-from dashp2p.peer.service import PeerService
+from dashp2p.peer.service import DOWNLOAD_ONLY, PeerService
+from dashp2p.store.errors import StoreError
 from dashp2p.testing import MemoryFilm
 from tests.peer.test_service import ServiceTestCase
 
@@ -34,6 +39,23 @@ class WarmingTests(ServiceTestCase):
 
     def test_without_a_tracker_there_is_no_crowd_to_save_it_for(self) -> None:
         self.assertEqual(self.media_here(self.start(tracker_url=None)), set())
+
+    def test_who_gives_nothing_takes_nothing_ahead_of_its_player(self) -> None:
+        self.assertEqual(self.media_here(self.start(mode=DOWNLOAD_ONLY)), set())
+
+    def test_where_there_is_no_memory_for_it_the_peer_is_ready_all_the_same(self) -> None:
+        service = self.start(0.0)
+        want = service.engine.want
+
+        def only_the_index(entry: Entry, *rest: Any) -> Incoming | None:
+            if entry.position:
+                raise StoreError("no room")
+            return want(entry, *rest)
+
+        self.patch(service.engine, "want", only_the_index)
+        self.advance(2.0)
+        self.assertEqual(service.presentation.mode, "sharing")
+        self.assertEqual(self.media_here(service), set())
 
     def test_without_prefetch_there_is_none_of_it(self) -> None:
         service = self.start(ablations=frozenset({"no-prefetch"}))
@@ -80,6 +102,13 @@ class GuessTests(ServiceTestCase):
         answer = self.ask(service, "/dash/chunk_0_1.m4s", 0.3)
         self.assertLess(len(answer.body), 300_000)
         self.assertGreater(len(answer.body), 50_000)
+
+    def test_what_a_player_waited_for_is_measured_and_not_guessed_from(self) -> None:
+        small = MemoryFilm.make(segments=2, segment_bytes=40_000)
+        self.origin.files = dict(small.files)
+        service = self.start(0.1)
+        self.assertEqual(self.ask(service, "/dash/chunk_0_2.m4s").code, 200)
+        self.assertIsNone(service.advice.sustained_bps)
 
     def test_what_an_earlier_run_measured_is_known_better(self) -> None:
         first = self.start(0.1)
