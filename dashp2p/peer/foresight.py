@@ -4,7 +4,8 @@ Who asks for the manifest asks for the beginning of each track next: between the
 XML and sets up its buffers, while the network stands still. Most begin at the lowest rung. Should
 this one not, a few hundred kilobytes came in vain, once for the whole crowd.
 
-Later on a player names with each request what it will ask for next (`dashp2p.swarm.ahead`).
+The beginning is fetched before that where there is time for it (`dashp2p.peer.warming`). Later on a
+player names with each request what it will ask for next (`dashp2p.swarm.ahead`).
 """
 
 from __future__ import annotations
@@ -83,10 +84,16 @@ class Foresight:
         if not self.sessions.policy.prefetch or self.sessions.active(now):
             return
         for entry in beginnings(index):
-            try:
-                self.engine.want(entry, self.soon(now))
-            except StoreError:
-                return  # no memory to spare: the player will be told when it asks
+            self.want_unasked(entry, self.soon(now))
+
+    def want_unasked(self, entry: Entry, deadline_s: float) -> bool:
+        """Deliver what nobody waits for. False: there is no memory to spare, and a player will be
+        told when it asks."""
+        try:
+            self.engine.want(entry, deadline_s)
+        except StoreError:
+            return False
+        return True
 
     def asked(self, session: Session, entry: Entry, media_type: str, deadline_s: float) -> None:
         """A player asks for a media segment: what was foreseen instead is not fetched on."""
@@ -109,11 +116,8 @@ class Foresight:
         records = self.engine.records
         if self._in_vain_bytes(now) > self.sessions.policy.waste_share * records.delivered_bytes:
             return
-        try:
-            self.engine.want(named, deadline_s)
-        except StoreError:
-            return  # no memory to spare: the player will be told when it asks
-        ahead.foreseen[given.media_type] = named
+        if self.want_unasked(named, deadline_s):
+            ahead.foreseen[given.media_type] = named
 
     def _is_settled(self, named: Entry, media_type: str) -> bool:
         """Whether the player is likely to ask for it, and there is room for it."""

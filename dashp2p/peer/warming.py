@@ -16,7 +16,6 @@ from dashp2p.peer.foresight import Foresight
 from dashp2p.peer.incoming import Incoming
 from dashp2p.peer.limits import BEGINNING_AFTER_S
 from dashp2p.peer.presentation import Presentation
-from dashp2p.store.errors import StoreError
 
 
 class Warming:
@@ -65,14 +64,8 @@ class Warming:
         deadline_s = self._foresight.soon(self._clock.seconds())
         with self._engine.together():
             for entry in index.entries:
-                if entry.kind is Kind.INIT or entry.kind is Kind.MANIFEST:
-                    self._want(entry, deadline_s)
-
-    def _want(self, entry: Entry, deadline_s: float) -> None:
-        try:
-            self._engine.want(entry, deadline_s)
-        except StoreError:
-            return  # no memory to spare: a player will be told when it asks
+                if entry.kind is Kind.INIT or entry.path.endswith(".mpd"):
+                    self._foresight.want_unasked(entry, deadline_s)
 
     def _begin(self, index: Index) -> None:
         self._timer = None
