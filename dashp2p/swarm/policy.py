@@ -125,6 +125,8 @@ class Policy:
     """How long completions are gathered before the tracker hears of them."""
     upload_slots: int = 4
     """How many neighbours are served with slack at a time; urgent requests bypass this."""
+    slot_s: float = 0.5
+    """Whose link has taken nothing for so long has no slot."""
     frame_s: float = 0.05
     """One DATA frame holds at most this much of the link's rate."""
     drop_after_broken: int = 4

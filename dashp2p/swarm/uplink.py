@@ -46,6 +46,8 @@ class Outlet:
 
     peer_id: bytes
     ready: bool = True
+    given_at: float = 0.0
+    """When it was last given a frame."""
     owed: dict[int, Owed] = field(factory=dict)
     rate: RateMeter = field(factory=RateMeter)
     owed_bytes: int = 0
@@ -209,14 +211,20 @@ class Uplink:
             if choice is None:
                 continue
             owed, first, count = choice
-            if not owed.urgent:
+            if not owed.urgent and self._takes(outlet, now):
                 slack_served += 1
                 if slack_served > slots:
+                    self._wake(now + self.state.policy.slot_s)
                     continue
             if not outlet.ready:
                 continue
             if not self._afford(outlet, owed, first, count, now):
                 return
+
+    def _takes(self, outlet: Outlet, now: float) -> bool:
+        """Whether its link moves: who was stopped or cut off would keep a slot until the link is
+        given up, and four such would leave all others to wait until they are in a hurry."""
+        return outlet.ready or now - outlet.given_at < self.state.policy.slot_s
 
     def _afford(self, outlet: Outlet, owed: Owed, first: int, count: int, now: float) -> bool:
         size = owed.entry.run_length(first, count)
@@ -236,6 +244,7 @@ class Uplink:
         self._spread_of(owed.entry.position).note(blocks, now)
         self._settle(outlet, owed, blocks)
         outlet.ready = False
+        outlet.given_at = now
         outlet.rate.start(now)
         outlet.rate.add(size, now)
         outlet.sent_bytes += size

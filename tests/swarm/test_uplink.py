@@ -279,6 +279,16 @@ class Limits(SynchronousTestCase):
             bench.ask(name, full(10))
         self.assertEqual(len({peer_id for peer_id, _ in drain(bench)}), 8)
 
+    def test_whose_links_take_nothing_keep_no_slots(self) -> None:
+        bench = holding(*"abcde", blocks=100)
+        for name in "abcde":
+            bench.ask(name, full(100))
+        self.assertEqual(len(bench.take(Send)), 5)
+        bench.node.link_ready(peer("e"), bench.now)
+        self.assertEqual(bench.take(Send), [])
+        bench.later(bench.node.policy.slot_s + 0.1)
+        self.assertEqual([send.peer_id for send in bench.take(Send)], [peer("e")])
+
     def test_urgent_requests_bypass_the_slots(self) -> None:
         bench = holding(*"abcdefgh", blocks=10)
         for name in "abcdefgh":
