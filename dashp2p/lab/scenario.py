@@ -65,6 +65,7 @@ class Ablation(enum.Enum):
     NO_CMSD = "no-cmsd"
     NO_PACING = "no-pacing"
     NO_PREFETCH = "no-prefetch"
+    NO_REPLICAS = "no-replicas"
 
 
 @frozen

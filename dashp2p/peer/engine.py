@@ -275,11 +275,16 @@ class Engine:
     # --- wanting ----------------------------------------------------------------------------
 
     def want(
-        self, entry: Entry, deadline_s: float, listener: Listener | None = None
+        self,
+        entry: Entry,
+        deadline_s: float,
+        listener: Listener | None = None,
+        spare: bool = False,
     ) -> Incoming | None:
         """Deliver a segment by a time. None: it is here already. Raises StoreError (no memory).
 
         With a listener somebody waits for it: `unwant` with the same one when he no longer does.
+        A `spare` one comes from neighbours only.
         """
         if self.is_here(entry):
             return None
@@ -287,12 +292,12 @@ class Engine:
         if incoming is None:
             self.node.evicted(entry.position)
             assembly = self.store.begin(entry.digest, entry.size_bytes, entry.block_size_bytes)
-            delivery = self.node.want(entry, deadline_s, self.now, listener is not None)
+            delivery = self.node.want(entry, deadline_s, self.now, listener is not None, spare)
             incoming = Incoming(entry, delivery, assembly, Proof(entry), self.now)
             incoming.deadline_s = deadline_s
             self.incoming[entry.position] = incoming
         else:
-            self.node.want(entry, deadline_s, self.now, listener is not None)
+            self.node.want(entry, deadline_s, self.now, listener is not None, spare)
         if listener is not None:
             if not incoming.listeners:
                 incoming.hurry(self.now)
@@ -341,7 +346,7 @@ class Engine:
     def _count_unplayed(self, incoming: Incoming) -> None:
         delivery = incoming.delivery
         if came_bytes := delivery.size_of(delivery.here):
-            self.records.unplayed[incoming.entry.path] = came_bytes
+            self.records.unasked(incoming.entry.path, came_bytes, delivery.spare)
 
     def _discard(self, incoming: Incoming) -> None:
         self.incoming.pop(incoming.entry.position, None)
@@ -389,12 +394,20 @@ class Engine:
                 if link is not None:
                     log.info("dropping {peer}: {why}", peer=link.name, why=command.why)
                     link.abort()
+            case do.Replicate():
+                self._replicate(command)
             case do.SuspectOrigin():
                 self.fetches.suspect()
             case do.Abandoned():
                 incoming = self.incoming.get(command.entry.position)
                 if incoming is not None:
                     self._fail(incoming, command.why)
+
+    def _replicate(self, command: do.Replicate) -> None:
+        try:
+            self.want(command.entry, command.deadline_s, spare=True)
+        except StoreError as error:
+            log.debug("{path} is not copied: {why}", path=command.entry.path, why=str(error))
 
     # --- the tracker ------------------------------------------------------------------------
 
@@ -473,7 +486,7 @@ class Engine:
         self.incoming.pop(entry.position, None)
         self.fetches.cancel(incoming)
         if not incoming.listeners:
-            self.records.unplayed[entry.path] = entry.size_bytes
+            self.records.unasked(entry.path, entry.size_bytes, incoming.delivery.spare)
         hashes = incoming.proof.all_hashes(incoming.assembly.whole())
         save = self.store.finish(entry.digest, hashes, self.now)
         if save is not None:

@@ -9,7 +9,7 @@ from dashp2p.peer.sessions import Sessions
 from dashp2p.web.metrics import Family, Histogram
 
 PREFIX = "dashp2p_peer_"
-FALLING = ("wasted",)
+FALLING = ("wasted", "spare")
 """Of the bytes that /stats tells, what may also become less: no counter."""
 
 
@@ -46,6 +46,11 @@ def peer_families(
         ("cache_quota_bytes", "Bytes that the cache folder may hold.", cache["quota_bytes"]),
         ("held_segments", "Segments of the film that are here whole.", cache["segments"]),
         ("unplayed_bytes", "Bytes that came and no player has asked for.", records.wasted_bytes),
+        (
+            "spare_bytes",
+            "Bytes copied so that one more peer holds them, and not asked for by a player here.",
+            counted_bytes["spare"],
+        ),
         ("tracker_reachable", "Whether the tracker answered last (1) or not.", tracker_reachable),
         ("origin_reachable", "Whether the origin answered last (1).", origin_reachable),
     )

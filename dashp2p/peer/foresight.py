@@ -19,6 +19,7 @@ from dashp2p.peer.sessions import Session, Sessions
 from dashp2p.store.errors import StoreError
 from dashp2p.swarm.advice import Advice
 from dashp2p.swarm.players import Hints
+from dashp2p.swarm.replicas import followed
 from dashp2p.web.cmcd import Cmcd
 
 MEDIA_TYPES = ("video", "audio")
@@ -100,6 +101,38 @@ class Foresight:
         in_vain = session.ahead.asked(entry, media_type, deadline_s)
         if in_vain is not None and not self._is_awaited(in_vain):
             self.engine.unforesee(in_vain)
+        self._follow(session, entry, media_type, deadline_s)
+
+    def _follow(self, session: Session, entry: Entry, media_type: str, deadline_s: float) -> None:
+        """What comes next on this rung is copied from neighbours, where few of them have it."""
+        replicas, index = self.engine.node.replicas, self.engine.index
+        track = f"{session.sid} {media_type}"
+        if index is None or not self._may_copy(session, media_type):
+            replicas.leave(track)
+            return
+        now = self.engine.now
+        found = followed(self.sessions.policy, index.following, entry, deadline_s, now)
+        replicas.follow(track, found, now)
+        self.engine.run_soon()
+
+    def _may_copy(self, session: Session, media_type: str) -> bool:
+        """Whether the player is likely to come to it, and it is in nobody's way."""
+        policy, records = self.sessions.policy, self.engine.records
+        if not policy.replicas or not session.ahead.is_steady(media_type):
+            return False
+        if not self.advice.has_room(self.engine.node.state.uplink_bps):
+            return False
+        return self._spares_in_vain_bytes() <= policy.replica_share * records.delivered_bytes
+
+    def _spares_in_vain_bytes(self) -> int:
+        """Of what was copied: all but what players here are likely to come to."""
+        index, replicas = self.engine.index, self.engine.node.replicas
+        total = 0
+        for path, size_bytes in self.engine.records.spares.items():
+            entry = None if index is None else index.by_path(path)
+            if entry is None or not replicas.is_upcoming(entry.position):
+                total += size_bytes
+        return total
 
     def segment_here(self, given: Given, now: float) -> None:
         """What a player asked for is whole and here. Begin with what it named as next."""

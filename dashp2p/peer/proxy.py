@@ -202,7 +202,7 @@ class DashResource(Resource):
     def _account(self, entry: Entry, sent_bytes: int, was_here: bool) -> None:
         records = self._engine.records
         records.delivered_bytes += sent_bytes
-        prefetched = records.unplayed.pop(entry.path, 0)
+        prefetched = records.asked(entry.path)
         if was_here and not prefetched:
             records.cache_bytes += sent_bytes
             if self._engine.kind_of(entry) == "video":

@@ -47,6 +47,8 @@ class Records:
     """Index, signature and hashes."""
     unplayed: dict[str, int] = field(factory=dict)
     """Bytes of segments that came and no player has asked for: waste, if it stays so."""
+    spares: dict[str, int] = field(factory=dict)
+    """The same of what neighbours gave so that one more peer holds it: the origin sent none."""
     hedges: int = 0
     rescues: int = 0
     deliveries: int = 0
@@ -66,6 +68,15 @@ class Records:
     def wasted_bytes(self) -> int:
         """What came and nobody played so far."""
         return sum(self.unplayed.values())
+
+    def unasked(self, path: str, size_bytes: int, spare: bool) -> None:
+        """So much of a segment came that no player waited for."""
+        (self.spares if spare else self.unplayed)[path] = size_bytes
+
+    def asked(self, path: str) -> bool:
+        """A player gets the segment. Whether it came before that, with nobody waiting."""
+        unplayed = self.unplayed.pop(path, 0)
+        return bool(self.spares.pop(path, 0) or unplayed)
 
     def add(self, record: SegmentRecord) -> None:
         """A segment is whole."""

@@ -80,6 +80,7 @@ class Stats:
             "uploaded": self.engine.node.uplink.total_bytes,
             "duplicate": records.duplicate_bytes,
             "wasted": records.wasted_bytes,
+            "spare": sum(records.spares.values()),
             "control": records.proof_bytes
             + self.engine.closed_control_bytes
             + sum(link.session.control_bytes_received for link in links),

@@ -47,6 +47,10 @@ class Ahead:
         foreseen = self.foreseen.pop(media_type, None)
         return None if foreseen == entry else foreseen
 
+    def is_steady(self, media_type: str) -> bool:
+        """Whether two segments of one rung were asked for in a row, and nothing since."""
+        return media_type in self._steady
+
     def answered(self, entry: Entry) -> None:
         """The player does not wait for it any more."""
         self._due.pop(entry, None)

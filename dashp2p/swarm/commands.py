@@ -135,6 +135,14 @@ class Abandoned:
 
 
 @frozen
+class Replicate:
+    """Want a segment, from neighbours only, that a player will come to by then."""
+
+    entry: Entry
+    deadline_s: float
+
+
+@frozen
 class SuspectOrigin:
     """A neighbour has given up what it fetched from the origin: see whether that still answers."""
 
@@ -151,5 +159,6 @@ Command: TypeAlias = (
     | Refuse
     | Drop
     | Abandoned
+    | Replicate
     | SuspectOrigin
 )

@@ -31,6 +31,8 @@ class Delivery:
     deadline_s: float
     waiters: int = 0
     """Players' requests that wait for it; 0 for a prefetch."""
+    spare: bool = False
+    """Only to be held by one more peer: it costs the origin nothing (`dashp2p.swarm.replicas`)."""
     here: int = 0
     origin: int = 0
     """Blocks that are under way from the origin."""
@@ -118,6 +120,12 @@ class Delivery:
         if blocks >> last & 1:
             size -= entry.block_size_bytes - entry.block_length(last)
         return size
+
+    def hurry(self, now: float) -> None:
+        """A player waits for what was only to be held by one more: until now nobody was late."""
+        self.spare = False
+        self.wanted_at = now
+        self.heard_at = dict.fromkeys(self.heard_at, now)
 
     def tried_in_vain(self, peer_id: bytes, now: float) -> None:
         """It is no holder for us. Was it the last that the tracker named, that is asked again."""

@@ -82,7 +82,7 @@ class Leading:
     def consider(self, delivery: Delivery, supplied: int, now: float) -> None:
         """See to it that somebody fetches whatever nobody has: what neighbours do not supply."""
         wanted = delivery.missing & ~delivery.origin
-        if not wanted or now < delivery.retry_origin_at:
+        if not wanted or delivery.spare or now < delivery.retry_origin_at:
             return
         if not self.state.policy.leases:
             self._lead_alone(delivery, wanted, supplied, now)

@@ -39,6 +39,8 @@ class Neighbour:
     doubted: bool = False
     """It let a player wait, and has sent no block since."""
     leaving: bool = False
+    heard_at: float = 0.0
+    """When it last told, asked or sent anything."""
     download: RateMeter = field(factory=RateMeter)
     outstanding_bytes: int = 0
     received_bytes: int = 0

@@ -19,6 +19,7 @@ from dashp2p.swarm.leading import Grant, Leading
 from dashp2p.swarm.neighbour import Coming, Neighbour
 from dashp2p.swarm.news import News
 from dashp2p.swarm.policy import Policy
+from dashp2p.swarm.replicas import Replicas
 from dashp2p.swarm.sourcing import Sourcing
 from dashp2p.swarm.state import State
 from dashp2p.swarm.uplink import Uplink
@@ -49,6 +50,7 @@ class Node:
     uplink: Uplink = field(init=False)
     news: News = field(init=False)
     leading: Leading = field(init=False)
+    replicas: Replicas = field(init=False)
     _touched: set[int] = field(factory=set)
     """Segments whose deliveries something happened to since the last commands."""
 
@@ -65,6 +67,7 @@ class Node:
         self.uplink = Uplink(self.state, self.upload_limit_bps)
         self.news = News(self.state, self.uplink)
         self.leading = Leading(self.state, self.sourcing)
+        self.replicas = Replicas(self.state)
 
     # --- what the driver asks for -----------------------------------------------------------
 
@@ -83,12 +86,18 @@ class Node:
         self.news.flush(now)
         self.sourcing.flush(now)
         self.leading.flush(now)
+        self.replicas.flush(now)
         out, self.state.out = self.state.out, []
         return out
 
     def next_wake(self, now: float) -> float | None:
         """When to call `tick` at the latest; None: only after the next event."""
-        due = self.news.flush_at, self.sourcing.flush_at, self.uplink.wake_at
+        due = (
+            self.news.flush_at,
+            self.sourcing.flush_at,
+            self.uplink.wake_at,
+            self.replicas.look_at,
+        )
         times = [at for at in due if at is not None]
         if self.state.deliveries:
             times.append(now + self.policy.tick_s)
@@ -129,14 +138,23 @@ class Node:
 
     # --- players ----------------------------------------------------------------------------
 
-    def want(self, entry: Entry, deadline_s: float, now: float, waiting: bool = True) -> Delivery:
+    def want(
+        self,
+        entry: Entry,
+        deadline_s: float,
+        now: float,
+        waiting: bool = True,
+        spare: bool = False,
+    ) -> Delivery:
         """A player (or a prefetch) needs a segment by a time. Joins a delivery under way."""
         delivery = self.state.deliveries.get(entry.position)
         if delivery is None:
-            delivery = Delivery(entry, now, deadline_s)
+            delivery = Delivery(entry, now, deadline_s, spare=spare)
             self.state.deliveries[entry.position] = delivery
             self.news.want(delivery, now)
         delivery.deadline_s = min(delivery.deadline_s, deadline_s)
+        if delivery.spare and not spare:
+            delivery.hurry(now)
         if waiting:
             delivery.waiters += 1
         self._touch(delivery)
@@ -161,7 +179,11 @@ class Node:
     def _give_up_unasked(self, delivery: Delivery, now: float) -> None:
         """Where the player that it was fetched for has left without a word, or paused for good."""
         overdue = now - delivery.deadline_s > self.policy.unasked_s
-        if overdue and not self._is_worth_its_end(delivery):
+        if delivery.spare:
+            in_vain = overdue or self.state.tracker_away  # else it could be elected to fetch it
+        else:
+            in_vain = overdue and not self._is_worth_its_end(delivery)
+        if in_vain:
             self.state.out.append(Abandoned(delivery.entry, "nobody has asked for it"))
 
     def stop_delivery(self, entry: Entry, now: float) -> None:
@@ -189,6 +211,7 @@ class Node:
         """Nothing that was said by index position holds any more: there is another index."""
         self.state.have = 0
         self.leading.forget()
+        self.replicas.forget()
         self.uplink.forget_all()
 
     def found(self, entry: Entry, now: float) -> None:
@@ -233,6 +256,8 @@ class Node:
             spread = bool(delivery.spread_of.get(peer_id, 0) & blocks)
             self.sourcing.settle(delivery, peer_id, blocks, True, now)
             delivery.account.peers_bytes += size
+            if peer_id in self.state.neighbours:
+                self.state.neighbours[peer_id].heard_at = now
         if fresh:
             delivery.progress_at = now
             delivery.first_at = delivery.first_at or now
@@ -337,7 +362,7 @@ class Node:
 
     def joined(self, peer_id: bytes, uploads: bool, whole: int, now: float) -> Neighbour:
         """A link is open, and this is what the other side has."""
-        neighbour = Neighbour(peer_id, uploads, whole)
+        neighbour = Neighbour(peer_id, uploads, whole, heard_at=now)
         self.state.neighbours[peer_id] = neighbour
         self.uplink.join(peer_id)
         self.news.greet(neighbour)
@@ -374,6 +399,7 @@ class Node:
         neighbour = self.state.neighbours.get(peer_id)
         if neighbour is None:
             return
+        neighbour.heard_at = now
         touched: set[int] = set()
         for item in frame.news:
             entry = self.entry_of(item.segment)
@@ -383,10 +409,14 @@ class Node:
                 knew = neighbour.interested(item.segment)
                 coming = Coming(item.epoch, item.distance, item.blocks)
                 neighbour.note_coming(item.segment, coming, count)
+                if item.distance == 0:
+                    self.replicas.heard(item.segment, now)
                 if not knew and neighbour.interested(item.segment):
                     self.news.catch_up(neighbour, item.segment)
             elif isinstance(frame, Got):
                 neighbour.note_got(item.segment, item.blocks, count)
+                if neighbour.has_whole(item.segment):
+                    self.replicas.heard(item.segment, now)
             else:
                 self._suspect(neighbour, item.segment)
                 neighbour.note_gone(item.segment, item.blocks, count)
@@ -512,6 +542,9 @@ class Node:
     def _look_for_late(self, delivery: Delivery, now: float) -> None:
         for peer_id in [peer for peer, until in delivery.avoid.items() if now >= until]:
             del delivery.avoid[peer_id]
+        if delivery.spare:
+            self._leave_silent(delivery, now)
+            return
         for peer_id, asked in list(delivery.asked.items()):
             neighbour = self.state.neighbours.get(peer_id)
             if neighbour is None or not neighbour.holds(delivery.entry) & asked:
@@ -531,6 +564,15 @@ class Node:
             self.sourcing.release(delivery, peer_id, asked, now)
             if neighbour.broken >= self.policy.drop_after_broken:
                 self.state.out.append(Drop(peer_id, "it broke its promises"))
+
+    def _leave_silent(self, delivery: Delivery, now: float) -> None:
+        """Who is asked for a spare may have more urgent things to do; but it says something."""
+        for peer_id, asked in list(delivery.asked.items()):
+            neighbour = self.state.neighbours.get(peer_id)
+            if neighbour is None or now - neighbour.heard_at < self.policy.replica_silent_s:
+                continue
+            delivery.avoid[peer_id] = now + self.policy.replica_silent_s
+            self.sourcing.release(delivery, peer_id, asked, now)
 
     def _is_held_up(self, delivery: Delivery, neighbour: Neighbour, now: float) -> bool:
         """Whether a player waits for somebody of whom we know no good."""

@@ -17,6 +17,7 @@ ABLATIONS: Final = (
     "no-cmsd",
     "no-pacing",
     "no-prefetch",
+    "no-replicas",
 )
 
 
@@ -105,6 +106,20 @@ class Policy:
     leaves time enough when it asks."""
     waste_share: float = 0.03
     """No more is begun unasked while so much of what players were given came for nothing."""
+    replica_copies: int = 3
+    """What fewer hold or want is copied from them, ..."""
+    replica_step_s: float = 0.1
+    """... so much later for each peer that is nearer to it, ..."""
+    replica_within_s: float = 40.0
+    """... if our player will need it so soon."""
+    replica_silent_s: float = 8.0
+    """Who told nothing for so long may be gone."""
+    replicas_at_once: int = 4
+    """So many such copies are under way at a time."""
+    spare_window_blocks: int = 32
+    """So much of a copy may be asked of a parent at once: the rest of the link is for players."""
+    replica_share: float = 0.1
+    """None is begun while so much of what players were given came as copies and was not played."""
     unasked_s: float = 4.0
     """What nobody waits for is given up so long after its deadline, if less than half is here."""
     rescue_refill_s: float = 4.0
@@ -142,6 +157,7 @@ class Policy:
     advice: bool = True
     pacing: bool = True
     prefetch: bool = True
+    replicas: bool = True
 
     @classmethod
     def without(cls, ablations: frozenset[str]) -> Policy:
@@ -159,4 +175,5 @@ class Policy:
             advice="no-cmsd" not in ablations,
             pacing="no-pacing" not in ablations,
             prefetch="no-prefetch" not in ablations,
+            replicas="no-replicas" not in ablations,
         )

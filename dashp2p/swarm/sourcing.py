@@ -255,7 +255,8 @@ class Sourcing:
             return  # enough of them: what is wanted is pulled from them all
         useful = [one for one in offers if one.blocks & wanted and one.distance != NO_DISTANCE]
         useful.sort(key=lambda one: (one.distance, self._tie(one.neighbour, delivery)))
-        window = policy.spread_window_blocks - delivery.spread_blocks().bit_count()
+        most = policy.spare_window_blocks if delivery.spare else policy.spread_window_blocks
+        window = most - delivery.spread_blocks().bit_count()
         urgent = self.is_urgent(delivery, now)
         crowd = self.rivals(delivery) + 1
         for offer in useful:

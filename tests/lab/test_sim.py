@@ -61,6 +61,16 @@ class CrowdTests(SynchronousTestCase):
         crowd = evolve(CROWD, spacing_s=0.5, killed=2, killed_at_s=6.0)
         self.see(evolve(QUICK, seed=4, scenario=crowd))
 
+    def test_what_only_the_first_viewer_has_is_not_lost_with_it(self) -> None:
+        crowd = evolve(CROWD, peers=3, spacing_s=8.0, film_s=40.0, killed=1, killed_at_s=20.0)
+        self.assertEqual([v.host for v in crowd.visits(Variant.PEERS, 2) if v.leaves_s], ["p01"])
+        settings = evolve(QUICK, seed=2, scenario=crowd)
+        without = evolve(settings, policy=Policy.without(frozenset({"no-replicas"})))
+        self.see(settings, copies=1.05)
+        _, found = self.see(without)
+        assert found.copies is not None
+        self.assertGreater(found.copies, 1.15)
+
     def test_the_tracker_dies(self) -> None:
         self.see(evolve(QUICK, seed=5, scenario=evolve(CROWD, tracker_killed_at_s=3.0)))
 

@@ -8,8 +8,10 @@ from urllib.parse import quote
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
+from dashp2p.content.entry import Entry
 from dashp2p.peer.foresight import beginnings
 from dashp2p.peer.sessions import LATELY_S
+from dashp2p.store.assembly import Assembly
 from dashp2p.store.errors import StoreError
 from dashp2p.swarm.policy import Policy
 from dashp2p.testing import MemoryFilm
@@ -294,3 +296,103 @@ class NoForesightTests(ProxyTestCase):
         self.proxy.answer("/dash/chunk_0_1.m4s" + told(""))
         self.proxy.answer("/dash/chunk_0_2.m4s" + told("chunk_0_3.m4s"))
         self.assertFalse(self.peer.has("chunk_0_3.m4s"))
+
+
+class CopyTestCase(ProxyTestCase):
+    """Another peer has the first four segments, and the network has room."""
+
+    film = MemoryFilm.make(segments=5, rungs=2)
+
+    def setUp(self) -> None:
+        ProxyTestCase.setUp(self)
+        ahead = self.swarm.add_peer()
+        self.swarm.connect_all()
+        for number in (1, 2, 3, 4):
+            viewing = ahead.play(f"chunk_0_{number}.m4s")
+            self.swarm.until(lambda viewing=viewing: viewing.whole)  # type: ignore[misc]
+        self.proxy.advice.learn_ladder((1_000_000,))
+        self.proxy.advice.etp_bps = 9_000_000.0
+        self.origin.log.clear()
+
+    def played(self, *paths: str) -> None:
+        for path in paths:
+            self.assertEqual(self.proxy.answer(f"/dash/{path}").code, 200)
+
+    def copied(self) -> set[str]:
+        return set(self.proxy.records.spares)
+
+
+class CopyTests(CopyTestCase):
+    """What only one or two others hold is copied before the player comes to it."""
+
+    def entry(self, number: int) -> Entry:
+        return self.film.entry(f"chunk_0_{number}.m4s")
+
+    def test_it_comes_from_them_and_not_from_the_origin(self) -> None:
+        self.played("chunk_0_1.m4s", "chunk_0_2.m4s")
+        self.assertEqual(self.copied(), {"chunk_0_3.m4s", "chunk_0_4.m4s"})
+        self.assertTrue(self.peer.has("chunk_0_4.m4s"))
+        self.assertFalse(self.peer.has("chunk_0_5.m4s"))
+        self.assertEqual(self.origin.log, [])
+
+    def test_at_once_also_when_what_the_player_asks_for_is_here(self) -> None:
+        self.peer.node.state.uplink_bps = 1_000_000.0
+        self.played("chunk_0_1.m4s", "chunk_0_2.m4s")
+        self.peer.node.state.uplink_bps = None
+        self.proxy.ask("/dash/chunk_0_2.m4s")
+        self.swarm.advance(0.01)
+        coming = {each.entry.path for each in self.peer.node.state.deliveries.values()}
+        self.assertEqual(coming | self.copied(), {"chunk_0_3.m4s", "chunk_0_4.m4s"})
+
+    def test_what_is_played_later_was_no_spare_and_not_in_the_cache_before(self) -> None:
+        self.played("chunk_0_1.m4s", "chunk_0_2.m4s", "chunk_0_3.m4s")
+        self.assertEqual(self.copied(), {"chunk_0_4.m4s"})
+        self.assertEqual(self.proxy.records.cache_bytes, 0)
+
+    def test_for_a_player_that_has_not_settled_on_a_rung_nothing_is_copied(self) -> None:
+        self.played("chunk_1_1.m4s", "chunk_0_2.m4s")
+        self.assertEqual(self.copied(), set())
+
+    def test_nor_where_the_network_has_no_room(self) -> None:
+        self.peer.node.state.uplink_bps = 1_000_000.0
+        self.played("chunk_0_1.m4s", "chunk_0_2.m4s")
+        self.assertEqual(self.copied(), set())
+
+    def test_nor_while_much_was_copied_for_nothing(self) -> None:
+        self.played("chunk_0_1.m4s")
+        self.proxy.records.spares["chunk_1_5.m4s"] = self.proxy.records.delivered_bytes // 5
+        self.played("chunk_0_2.m4s")
+        self.assertEqual(self.copied(), {"chunk_1_5.m4s"})
+
+    def test_what_the_player_will_come_to_was_not_for_nothing(self) -> None:
+        self.played("chunk_0_1.m4s", "chunk_0_2.m4s")
+        share = self.proxy.sessions.policy.replica_share
+        copied_bytes = sum(self.proxy.records.spares.values())
+        self.assertGreater(copied_bytes, share * self.proxy.records.delivered_bytes)
+        self.played("chunk_0_3.m4s")
+        self.assertTrue(self.peer.node.replicas.is_upcoming(self.entry(5).position))
+
+    def test_a_player_that_changes_its_rung_is_not_followed(self) -> None:
+        self.played("chunk_0_1.m4s", "chunk_0_2.m4s", "chunk_1_3.m4s")
+        self.assertFalse(self.peer.node.replicas.is_upcoming(self.entry(4).position))
+
+    def test_without_memory_for_it_the_player_goes_on(self) -> None:
+        begin = self.peer.store.begin
+
+        def room_for_one(digest: bytes, size_bytes: int, block_size_bytes: int) -> Assembly:
+            if digest != self.entry(2).digest:
+                raise StoreError("no room")
+            return begin(digest, size_bytes, block_size_bytes)
+
+        self.played("chunk_0_1.m4s")
+        self.patch(self.peer.store, "begin", room_for_one)
+        self.played("chunk_0_2.m4s")
+        self.assertEqual(self.copied(), set())
+
+
+class NoReplicasTests(CopyTestCase):
+    policy = Policy.without(frozenset({"no-replicas"}))
+
+    def test_a_peer_that_is_told_to_do_without_copies_nothing(self) -> None:
+        self.played("chunk_0_1.m4s", "chunk_0_2.m4s")
+        self.assertEqual(self.copied(), set())

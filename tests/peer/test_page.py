@@ -215,7 +215,7 @@ class StatsTests(PageTestCase):
             set(document["bytes"]),
             {
                 *("cache", "peers", "origin", "delivered", "uploaded"),
-                *("duplicate", "wasted", "control"),
+                *("duplicate", "wasted", "spare", "control"),
             },
         )
         [session] = document["sessions"]

@@ -77,7 +77,9 @@ class Arrivals:
         self.peer.fetches.cancel(incoming)
         self.peer.store |= 1 << entry.position
         if not incoming.listeners and entry.kind is Kind.MEDIA:
-            self.peer.tally.unplayed[entry.position] = entry.size_bytes
+            tally = self.peer.tally
+            unasked = tally.spares if incoming.delivery.spare else tally.unplayed
+            unasked[entry.position] = entry.size_bytes
 
     def _book(self, incoming: Incoming) -> None:
         account = incoming.delivery.account

@@ -37,6 +37,8 @@ class SimFigures:
     duplicate_share: float | None
     control_share: float | None
     waste_share: float | None
+    spares_share: float | None
+    """Of what players got: what was copied to be held by one more, and no player asked for."""
     takeovers: int
     leases: int
     hedges: int
@@ -95,6 +97,9 @@ def figures(sim: Simulation) -> SimFigures:
         control_share=measure.share(sum(p.exchange.all_control_bytes() for p in peers), media),
         waste_share=measure.share(
             sum(sum(p.tally.unplayed.values()) for p in peers), max(1, egress)
+        ),
+        spares_share=measure.share(
+            sum(sum(p.tally.spares.values()) for p in peers), max(1, delivered)
         ),
         takeovers=counts.takeovers,
         leases=counts.granted,

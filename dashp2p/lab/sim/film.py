@@ -45,6 +45,10 @@ class Film:
         """Its media segment of that number (from 0), None beyond the end."""
         return self._media.get((representation.id, number))
 
+    def following(self, entry: Entry) -> Entry | None:
+        """The next media segment of the same rung."""
+        return self._media.get((entry.representation_id or "", (entry.number or 0) + 1))
+
     def media_type(self, entry: Entry) -> str:
         """video or audio, of a media segment."""
         return "audio" if entry.representation_id == self.audio.id else "video"

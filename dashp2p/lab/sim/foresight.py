@@ -16,6 +16,7 @@ from dashp2p.swarm.advice import Advice
 from dashp2p.swarm.ahead import Ahead
 from dashp2p.swarm.delivery import Delivery
 from dashp2p.swarm.players import Hints
+from dashp2p.swarm.replicas import followed
 
 
 @define(eq=False)
@@ -46,6 +47,26 @@ class Foresight:
         in_vain = self.ahead.asked(entry, self.peer.film.media_type(entry), deadline_s)
         if in_vain is not None:
             self.peer.unforesee(in_vain)
+        self._follow(entry, deadline_s)
+
+    def _follow(self, entry: Entry, deadline_s: float) -> None:
+        """What comes next on this rung is copied where a single neighbour has it."""
+        peer, now = self.peer, self.peer.clock.now
+        media_type, replicas = peer.film.media_type(entry), peer.node.replicas
+        room = self.advice.has_room(peer.node.state.uplink_bps)
+        if not (peer.policy.replicas and room and self.ahead.is_steady(media_type)):
+            replicas.leave(media_type)
+            return
+        spares_bytes = sum(
+            size
+            for position, size in peer.tally.spares.items()
+            if not replicas.is_upcoming(position)
+        )
+        if spares_bytes > peer.policy.replica_share * self.delivered_bytes:
+            replicas.leave(media_type)
+            return
+        found = followed(peer.policy, peer.film.following, entry, deadline_s, now)
+        replicas.follow(media_type, found, now)
 
     def pace_s(self, entry: Entry, deadline_s: float) -> float:
         """How long its answer takes at least, where some of it is here."""

@@ -57,6 +57,8 @@ class Tally:
     rescues: int = 0
     unplayed: dict[int, int] = field(factory=dict)
     """Segments that came without anybody waiting, by position: their size."""
+    spares: dict[int, int] = field(factory=dict)
+    """The same of those that were copied only to be held by one more."""
 
 
 def size_of(entry: Entry, blocks: int) -> int:

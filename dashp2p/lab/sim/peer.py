@@ -170,14 +170,18 @@ class Peer:
     # --- wanting ----------------------------------------------------------------------------
 
     def want(
-        self, entry: Entry, deadline_s: float, listener: Callable[[bool], None] | None = None
+        self,
+        entry: Entry,
+        deadline_s: float,
+        listener: Callable[[bool], None] | None = None,
+        spare: bool = False,
     ) -> bool:
         """Deliver a file by a time; `listener` is told whether it came. True: it is here."""
         if self.is_here(entry):
             return True
         now = self.clock.now
         incoming = self.incoming.get(entry.position)
-        delivery = self.node.want(entry, deadline_s, now, listener is not None)
+        delivery = self.node.want(entry, deadline_s, now, listener is not None, spare)
         if incoming is None:
             incoming = Incoming(entry, delivery, proven=entry.block_count == 1)
             self.incoming[entry.position] = incoming
@@ -253,6 +257,8 @@ class Peer:
                 incoming = self.incoming.get(command.entry.position)
                 if incoming is not None:
                     self._fail(incoming)
+            case do.Replicate():
+                self.want(command.entry, command.deadline_s, spare=True)
 
     def verified(self, entry: Entry) -> int:
         """The blocks that may be handed on."""

@@ -98,6 +98,7 @@ class PeerProxy:
         if peer.want(entry, deadline_s, here):
             del self._open[asked]
             peer.tally.unplayed.pop(entry.position, None)
+            peer.tally.spares.pop(entry.position, None)
             self.foresight.begin(entry, deadline_s, told)
             peer.clock.call_later(pace_s, lambda: answered(True))
 

@@ -28,6 +28,7 @@ LINES: tuple[tuple[str, Shown, str], ...] = (
     ("duplicates", lambda f: f.duplicate_share, ".2%"),
     ("control and proof", lambda f: f.control_share, ".2%"),
     ("never played", lambda f: f.waste_share, ".2%"),
+    ("copied and never played", lambda f: f.spares_share, ".2%"),
     ("leases", lambda f: float(f.leases), ".0f"),
     ("takeovers", lambda f: float(f.takeovers), ".0f"),
     ("hedges", lambda f: float(f.hedges), ".0f"),
