@@ -16,6 +16,7 @@ from dashp2p.content.interrupts import Interrupted
 from dashp2p.lab import crashes, leftovers, netns, rows, summary
 from dashp2p.lab import film as films
 from dashp2p.lab.arguments import REPORT_NAME, Command, arguments_of
+from dashp2p.lab.browser import library_file
 from dashp2p.lab.netns import LabUnavailableError
 from dashp2p.lab.rehearse import options as rehearsal_options
 from dashp2p.lab.rehearse.rehearsal import rehearse
@@ -61,11 +62,15 @@ def _run(options: argparse.Namespace, console: Console) -> int:
         films.from_folder(options.dash)  # now, not after the lab has been tested
     if options.film is not None and not options.film.is_file():
         raise LabUnavailableError(f"there is no film {options.film}")
+    if options.player == Player.DASHJS.value and library_file() is None:
+        raise LabUnavailableError("dash.js is not there: ./run-demo.sh 3 --no-browser gets it")
     if not options.loopback:
         netns.require_root()
         _believe(options, console)
     if options.player:
         scenarios = [rows.with_player(row, Player(options.player)) for row in scenarios]
+    if options.origin_uplink:
+        scenarios = [rows.with_origin_uplink(row, options.origin_uplink) for row in scenarios]
     folder = options.out or Path("lab-results") / time.strftime("%Y%m%d-%H%M%S")
     order = Order(
         scenarios=tuple(scenarios),

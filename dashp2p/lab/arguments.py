@@ -16,6 +16,8 @@ Command = Callable[[argparse.Namespace, Console], int]
 """Carries a command out and returns the exit status."""
 
 REPORT_NAME = "report.html"
+MAX_MBIT = 10_000.0
+"""Of a line that may be asked for."""
 
 _ABOUT = """\
 Measure what a crowd of viewers costs the origin, and what the viewers see, with the real daemons.
@@ -71,6 +73,13 @@ def arguments_of(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
         "--player",
         choices=[player.value for player in Player],
         help="another kind of viewer; dashjs is five Chromiums instead of the scenario's crowd",
+    )
+    run.add_argument(
+        "--origin-uplink",
+        type=_rate,
+        metavar="MBIT",
+        help="the origin's line instead of the scenario's 20 Mbit/s. Wide enough for all, with "
+        "--no-peers, it shows what this machine allows that many viewers to see",
     )
     run.add_argument("--no-peers", action="store_true", help="only the two variants without peers")
     run.add_argument(
@@ -179,6 +188,14 @@ def arguments_of(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
     told.add_argument("--json", type=Path, metavar="FILE", help="save the figures there too")
     told.set_defaults(command=commands["summary"])
     return parser
+
+
+def _rate(text: str) -> float:
+    """Bits per second, of a number of Mbit/s."""
+    value = float(text)
+    if not 0 < value <= MAX_MBIT:
+        raise argparse.ArgumentTypeError(f"a rate from above 0 to {MAX_MBIT:g} Mbit/s")
+    return value * 1e6
 
 
 def _count(text: str) -> int:

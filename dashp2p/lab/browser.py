@@ -25,11 +25,11 @@ from urllib.parse import urlsplit
 
 from attrs import define, field
 
-import dashp2p
 from dashp2p.content.entry import Entry, Kind, Representation
 from dashp2p.content.index import Index
 from dashp2p.lab.film import MPD_NAME, Film
 from dashp2p.lab.starter import await_beginning, await_listening
+from dashp2p.places import client_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Request, Route
@@ -218,11 +218,19 @@ def _look_until_ended(page: Page, watch: Watch, seconds: float) -> None:
         watch.reached(seen["position"], seen["duration"])
 
 
+def library_file() -> Path | None:
+    """dash.js, if it is where the set-up puts it."""
+    folder = client_folder()
+    library = None if folder is None else folder / "vendor" / _LIBRARY
+    return library if library is not None and library.is_file() else None
+
+
 def _serve_bare_page(page: Page, mpd_url: str) -> str:
     """Have the lab's own page stand at the origin's address, so that its requests are plain
     ones.
     """
-    library = Path(dashp2p.__file__).parent.parent / "public" / "client" / "vendor" / _LIBRARY
+    library = library_file()
+    assert library is not None
     parts = urlsplit(mpd_url)
     base = f"{parts.scheme}://{parts.netloc}/lab"
     text = _BARE_PAGE.replace("MPD", json.dumps(mpd_url))

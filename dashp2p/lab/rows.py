@@ -151,6 +151,14 @@ def with_player(scenario: Scenario, player: Player) -> Scenario:
     )
 
 
+def with_origin_uplink(scenario: Scenario, rate_bps: float) -> Scenario:
+    """The same scenario with another line from the origin. As wide as the whole crowd needs, plain
+    viewers show what the machine that they run on allows."""
+    links = evolve(scenario.links, origin_uplink_bps=rate_bps)
+    title = f"{scenario.title} (origin's uplink {rate_bps / 1e6:g} Mbit/s)"
+    return evolve(scenario, title=title, links=links)
+
+
 def find(text: str) -> list[Scenario]:
     """Rows by number, name, range ("1-6") or "all". ValueError with what there is."""
     if text == "all":

@@ -113,7 +113,6 @@ class Foresight:
         now = self.engine.now
         found = followed(self.sessions.policy, index.following, entry, deadline_s, now)
         replicas.follow(track, found, now)
-        self.engine.run_soon()
 
     def _may_copy(self, session: Session, media_type: str) -> bool:
         """Whether the player is likely to come to it, and it is in nobody's way."""

@@ -186,7 +186,8 @@ class Options(DaemonOptions):
         Option(
             "ablate",
             "For experiments: mechanisms to do without, separated by commas: no-lease, "
-            "store-and-forward, no-hedge, in-order, no-cmsd, no-pacing, no-prefetch.",
+            "store-and-forward, no-hedge, in-order, no-cmsd, no-pacing, no-prefetch, "
+            "no-replicas.",
             text,
             default="",
             example="no-lease",

@@ -445,6 +445,8 @@ class Node:
 
     def requested(self, peer_id: bytes, request: Request, now: float) -> None:
         """A neighbour asks us."""
+        if peer_id in self.state.neighbours:
+            self.state.neighbours[peer_id].heard_at = now
         self.uplink.request(peer_id, self.entry_of(request.segment), request, now)
 
     def cancelled(self, peer_id: bytes, request_id: int, segment: int, blocks: int) -> None:
@@ -556,8 +558,8 @@ class Node:
             hurried = quiet_s < limit_s and self._is_held_up(delivery, neighbour, now)
             if quiet_s < limit_s and not hurried:
                 continue
-            if not neighbour.reliable:
-                delivery.tried_in_vain(peer_id, now)
+            if not neighbour.reliable or now - neighbour.heard_at >= limit_s:
+                delivery.tried_in_vain(peer_id, now)  # the tracker may still count on it
             neighbour.broken += not hurried
             neighbour.doubted = True
             delivery.avoid[peer_id] = now + (self.policy.stale_s if hurried else AVOID_S)

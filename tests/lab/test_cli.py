@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from dashp2p.lab import browser
 from dashp2p.lab.__main__ import main
 
 
@@ -42,6 +44,18 @@ class CommandLineTests(SynchronousTestCase):
             status, out, err = said("run", "1", option, "/nowhere")
             self.assertEqual((status, out), (2, ""))
             self.assertIn("/nowhere", err)
+
+    def test_browsers_without_dash_js_are_refused_before_anything_is_tested(self) -> None:
+        self.patch(browser, "client_folder", lambda: Path(self.mktemp()))
+        status, out, err = said("run", "1", "--player", "dashjs", "--loopback")
+        self.assertEqual((status, out), (2, ""))
+        self.assertIn("run-demo.sh", err)
+
+    def test_a_line_that_carries_nothing_is_refused(self) -> None:
+        for rate in ("0", "-5", "nan", "1e9", "wide"):
+            status, _, err = said("run", "1", "--loopback", "--origin-uplink", rate)
+            self.assertEqual(status, 2)
+            self.assertIn("--origin-uplink", err)
 
     def test_no_seeds_are_refused(self) -> None:
         self.assertEqual(said("run", "1", "--seeds", "0")[0], 2)

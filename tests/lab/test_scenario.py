@@ -89,6 +89,12 @@ class RowsTests(SynchronousTestCase):
     def test_targets_are_told_in_words(self) -> None:
         self.assertEqual(Targets(cps_max=1.05, stalls_max=0).in_words(), "CPS <= 1.05, no stall")
 
+    def test_the_origin_may_have_another_line(self) -> None:
+        (row,) = rows.find("far")
+        wide = rows.with_origin_uplink(row, 200e6)
+        self.assertEqual((wide.links.origin_uplink_bps, wide.links.far), (200e6, True))
+        self.assertIn("200 Mbit/s", wide.title)
+
     def test_in_browsers_all_want_all_that_can_be_had(self) -> None:
         (row,) = rows.find("14")
         self.assertIsNotNone(row.most_bps)

@@ -270,6 +270,35 @@ class Leases(SynchronousTestCase):
         [call] = bench.take(CallTracker)
         self.assertEqual(call.wants[0].refused, (peer("a"),))
 
+    def late_holder(self) -> Bench:
+        """A holder that has kept its word so far is asked, and owes some of the blocks."""
+        bench = Bench()
+        bench.join("a", whole=0b10)
+        bench.want(slack_s=5.0)
+        bench.quiet()
+        bench.arrive("a", 0b1)
+        bench.quiet()
+        return bench
+
+    def told_after(self, bench: Bench, seconds: float) -> tuple[bytes, ...]:
+        """Whom the tracker is told not to count on."""
+        bench.later(seconds)
+        return next((call.wants[0].refused for call in bench.take(CallTracker) if call.wants), ())
+
+    def test_a_holder_from_whom_nothing_is_heard_any_more_is_told_to_the_tracker(self) -> None:
+        bench = self.late_holder()
+        self.assertEqual(self.told_after(bench, Policy().late_floor_s + 0.2), (peer("a"),))
+
+    def test_one_that_is_only_late_is_not(self) -> None:
+        for word in ("news", "a request"):
+            bench = self.late_holder()
+            bench.later(Policy().late_floor_s - 0.1)
+            if word == "news":
+                bench.got("a", 0b1, segment=7)
+            else:
+                bench.ask("a", 0b1)
+            self.assertEqual(self.told_after(bench, 0.3), (), word)
+
     def test_holders_that_could_not_be_reached_are_told_to_the_tracker(self) -> None:
         bench = Bench()
         bench.want()
