@@ -558,7 +558,8 @@ class Node:
             hurried = quiet_s < limit_s and self._is_held_up(delivery, neighbour, now)
             if quiet_s < limit_s and not hurried:
                 continue
-            if not neighbour.reliable or now - neighbour.heard_at >= limit_s:
+            patience_s = max(limit_s, self.policy.stale_share * (delivery.deadline_s - now))
+            if not neighbour.reliable or now - neighbour.heard_at >= patience_s:
                 delivery.tried_in_vain(peer_id, now)  # the tracker may still count on it
             neighbour.broken += not hurried
             neighbour.doubted = True

@@ -270,11 +270,11 @@ class Leases(SynchronousTestCase):
         [call] = bench.take(CallTracker)
         self.assertEqual(call.wants[0].refused, (peer("a"),))
 
-    def late_holder(self) -> Bench:
+    def late_holder(self, slack_s: float = 3.0) -> Bench:
         """A holder that has kept its word so far is asked, and owes some of the blocks."""
         bench = Bench()
         bench.join("a", whole=0b10)
-        bench.want(slack_s=5.0)
+        bench.want(slack_s=slack_s)
         bench.quiet()
         bench.arrive("a", 0b1)
         bench.quiet()
@@ -288,6 +288,14 @@ class Leases(SynchronousTestCase):
     def test_a_holder_from_whom_nothing_is_heard_any_more_is_told_to_the_tracker(self) -> None:
         bench = self.late_holder()
         self.assertEqual(self.told_after(bench, Policy().late_floor_s + 0.2), (peer("a"),))
+
+    def test_not_so_soon_where_there_is_time(self) -> None:
+        bench = self.late_holder(slack_s=12.0)
+        [delivery] = bench.node.state.deliveries.values()
+        bench.later(2.0)
+        self.assertEqual(delivery.refused, set())  # it may have lost packets
+        bench.later(2.0)
+        self.assertEqual(delivery.refused, {peer("a")})
 
     def test_one_that_is_only_late_is_not(self) -> None:
         for word in ("news", "a request"):
