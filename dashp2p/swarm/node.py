@@ -549,8 +549,12 @@ class Node:
             return
         for peer_id, asked in list(delivery.asked.items()):
             neighbour = self.state.neighbours.get(peer_id)
-            if neighbour is None or not neighbour.holds(delivery.entry) & asked:
-                continue  # on its way there: the leader's silence is the hedge's business
+            if neighbour is None:
+                continue
+            if not neighbour.holds(delivery.entry) & asked:
+                # On its way there: a leader's silence is the hedge's business.
+                self._leave_for_another(delivery, neighbour, asked, now)
+                continue
             expected_s = neighbour.queue_time_s() + neighbour.rtt_s
             limit_s = max(self.policy.late_floor_s, self.policy.late_factor * expected_s)
             limit_s += self.state.allowance_s
@@ -567,6 +571,25 @@ class Node:
             self.sourcing.release(delivery, peer_id, asked, now)
             if neighbour.broken >= self.policy.drop_after_broken:
                 self.state.out.append(Drop(peer_id, "it broke its promises"))
+
+    def _leave_for_another(
+        self, delivery: Delivery, silent: Neighbour, asked: int, now: float
+    ) -> None:
+        """It was to bring them, nothing is heard of it, and another has them now or brings them:
+        asked of the first, they would be pulled from the second a few at a time."""
+        if now - max(silent.heard_at, delivery.wanted_at) < self.state.stale_s:
+            return
+        segment, brought = delivery.entry.position, 0
+        for neighbour in self.state.neighbours.values():
+            if neighbour is silent or not neighbour.usable:
+                continue
+            coming = neighbour.coming(segment)
+            brought |= neighbour.holds(delivery.entry)
+            if coming is not None and coming.distance == 0:
+                brought |= coming.blocks
+        if asked & brought:
+            delivery.avoid[silent.peer_id] = now + AVOID_S
+            self.sourcing.release(delivery, silent.peer_id, asked & brought, now)
 
     def _leave_silent(self, delivery: Delivery, now: float) -> None:
         """Who is asked for a spare may have more urgent things to do; but it says something."""

@@ -16,6 +16,8 @@ from dashp2p.swarm.policy import Policy
 from dashp2p.swarm.sourcing import leader_by_hash
 from tests.swarm.support import Bench, entry, full, peer
 
+POLICY = Policy()
+
 
 def granted(bench: Bench, first: int = 0, count: int = 10, epoch: int = 1) -> None:
     """The tracker grants a lease on segment 1."""
@@ -270,6 +272,70 @@ class Leases(SynchronousTestCase):
         [call] = bench.take(CallTracker)
         self.assertEqual(call.wants[0].refused, (peer("a"),))
 
+    def waiting_for(self, *names: str, blocks: int = 10) -> Bench:
+        """The first of these brings the segment, all of which is asked of it, and falls quiet."""
+        bench = Bench(entry(blocks=blocks))
+        for name in names:
+            bench.join(name)
+        bench.getting(names[0])
+        bench.want(slack_s=6.0)
+        [ask] = bench.take(Ask)
+        self.assertEqual((ask.peer_id, ask.blocks), (peer(names[0]), full(blocks)))
+        return bench
+
+    def test_what_a_silent_leader_was_to_bring_is_asked_of_whoever_takes_over(self) -> None:
+        bench = self.waiting_for("first", "second")
+        bench.later(POLICY.stale_s + 0.2)
+        bench.quiet()
+        bench.getting("second", blocks=full(10) & ~0b11)
+        bench.later(0.1)
+        asks = bench.take(Ask)
+        self.assertEqual(
+            [(ask.peer_id, ask.blocks) for ask in asks], [(peer("second"), 0b1111111100)]
+        )
+
+    def test_or_of_who_has_it_meanwhile(self) -> None:
+        bench = self.waiting_for("first", "second", blocks=100)
+        bench.later(POLICY.stale_s - 0.1)
+        bench.got("second", -1)
+        bench.later(0.3)
+        bench.quiet()
+        [delivery] = bench.node.state.deliveries.values()
+        self.assertEqual(delivery.asked, {peer("second"): full(100)})
+
+    def test_but_not_of_who_gives_nothing(self) -> None:
+        bench = self.waiting_for("first")
+        bench.join("taker", uploads=False)
+        bench.getting("taker")
+        bench.later(POLICY.stale_s + 0.3)
+        [delivery] = bench.node.state.deliveries.values()
+        self.assertEqual(delivery.asked, {peer("first"): full(10)})
+
+    def test_not_before_it_had_time_to_answer(self) -> None:
+        bench = Bench()
+        for name in ("first", "second"):
+            bench.join(name)
+            bench.getting(name)
+        bench.later(1.0)
+        bench.want(slack_s=6.0)
+        bench.later(POLICY.stale_s - 0.1)
+        [delivery] = bench.node.state.deliveries.values()
+        self.assertEqual((delivery.asked_blocks(), delivery.avoid), (full(10), {}))
+
+    def test_not_while_something_is_heard_of_the_leader(self) -> None:
+        bench = self.waiting_for("first", "second")
+        bench.getting("second")
+        bench.later(POLICY.stale_s - 0.1)
+        bench.got("first", 0b1, segment=7)
+        bench.later(0.3)
+        self.assertEqual(bench.take(Ask), [])
+
+    def test_nor_of_who_only_waits_too(self) -> None:
+        bench = self.waiting_for("first", "second")
+        bench.getting("second", distance=1)
+        bench.later(POLICY.stale_s + 0.3)
+        self.assertEqual(bench.take(Ask), [])
+
     def late_holder(self, slack_s: float = 3.0) -> Bench:
         """A holder that has kept its word so far is asked, and owes some of the blocks."""
         bench = Bench()
@@ -287,7 +353,7 @@ class Leases(SynchronousTestCase):
 
     def test_a_holder_from_whom_nothing_is_heard_any_more_is_told_to_the_tracker(self) -> None:
         bench = self.late_holder()
-        self.assertEqual(self.told_after(bench, Policy().late_floor_s + 0.2), (peer("a"),))
+        self.assertEqual(self.told_after(bench, POLICY.late_floor_s + 0.2), (peer("a"),))
 
     def test_not_so_soon_where_there_is_time(self) -> None:
         bench = self.late_holder(slack_s=12.0)
@@ -300,7 +366,7 @@ class Leases(SynchronousTestCase):
     def test_one_that_is_only_late_is_not(self) -> None:
         for word in ("news", "a request"):
             bench = self.late_holder()
-            bench.later(Policy().late_floor_s - 0.1)
+            bench.later(POLICY.late_floor_s - 0.1)
             if word == "news":
                 bench.got("a", 0b1, segment=7)
             else:
