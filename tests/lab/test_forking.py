@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ from unittest import mock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dashp2p.lab import forkserver
-from dashp2p.lab.forking import ForkServer, Job
+from dashp2p.lab.forking import ForkedProcess, ForkServer, Job
 from dashp2p.lab.processes import Program, python_environment
 from dashp2p.lab.starter import READY
 
@@ -80,6 +81,11 @@ class ForkServerTests(SynchronousTestCase):
         self.assertTrue(program.running)
         program.send(signal.SIGKILL)
         self.assertEqual(program.process.wait(10), -signal.SIGKILL)
+
+    def test_a_signal_to_one_that_has_just_ended_goes_nowhere(self) -> None:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        ForkedProcess(ended.pid, io.BytesIO()).kill()  # nobody has told it yet
 
     def test_its_cpu_is_known_when_it_has_ended(self) -> None:
         program = self.start("burn", "0")
